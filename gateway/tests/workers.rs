@@ -15,8 +15,8 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,7 @@ use portcullis_proto::worker::v1::{Answer, Describe, Order};
 use prost::Message as _;
 use support::server::{Calls, Link, Server, master_key, token};
 use support::{Gateway, PATIENCE, Site};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use wire::call::Verb;
 use wire::outcome::Result as Came;
 
@@ -661,7 +662,10 @@ async fn the_log_and_what_is_logged_besides_are_those_of_all_processes() {
         assert_eq!(reads(&link, process).await, 0, "{process}");
     }
     let told = log_more(&link, "debug", 60_000).await;
-    assert_eq!((told.more.unwrap().filter, told.faults.len()), ("debug".into(), 0));
+    assert_eq!(
+        (told.more.unwrap().filter, told.faults.len()),
+        ("debug".into(), 0)
+    );
     assert_eq!(answer(&link, get("host")).await, "done");
     assert_eq!(answer(&link, get("web")).await, "done");
     assert_eq!(reads(&link, "privileged").await, 1);
@@ -701,6 +705,58 @@ async fn a_worker_keeps_its_log_where_the_configuration_says_so_and_logs_no_less
         let message = refused(&bench, what);
         assert!(message.contains("log.for_server = false"), "{message}");
     }
+}
+
+/// Takes spans at this port for ever, and keeps the requests.
+async fn collect(listener: tokio::net::TcpListener, kept: Arc<Mutex<Vec<u8>>>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = tokio::io::BufReader::new(stream);
+        let (mut head, mut length) = (String::new(), 0);
+        while stream.read_line(&mut head).await.unwrap() > 2 {
+            let line = head.lines().last().unwrap().to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await.unwrap();
+        kept.lock().unwrap().extend(body);
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spans_of_both_workers_go_through_what_faces_the_servers() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let kept = Arc::<Mutex<Vec<u8>>>::default();
+    tokio::spawn(collect(listener, Arc::clone(&kept)));
+    let traces = format!("[traces]\nendpoint = \"http://127.0.0.1:{port}\"\n");
+    let (bench, _privileged, _networked, gateway) = Bench::with(&traces).await;
+    let link = bench.link(&gateway).await;
+    let began = Instant::now();
+    for (number, connector) in [(1, "host"), (2, "web")] {
+        let traced = wire::Call {
+            traceparent: format!("00-{:032x}-00f067aa0ba902b7-01", u128::MAX / number),
+            ..get(connector)
+        };
+        assert_eq!(answer(&link, traced).await, "done");
+        let trace = (u128::MAX / number).to_be_bytes();
+        // One of the front, and of the worker the call, its check and its connector.
+        let spans = || {
+            let kept = kept.lock().unwrap();
+            kept.windows(16).filter(|bytes| *bytes == trace).count()
+        };
+        while spans() < 4 {
+            assert!(began.elapsed() < PATIENCE, "{connector}: {} spans", spans());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(spans(), 4, "{connector}");
+    }
+    let kept = String::from_utf8_lossy(&kept.lock().unwrap()).into_owned();
+    assert!(kept.contains("portcullis.worker"), "{kept}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

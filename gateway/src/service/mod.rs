@@ -186,15 +186,8 @@ async fn run_managed(
         log_inspection(&connectors).await;
     }
     let name = host::name();
-    let tracer = match &door {
-        Door::Here(provisioner) => {
-            let tracer = start_tracing(&config, name.clone());
-            provisioner.trace(tracer.clone());
-            tracer
-        }
-        // They send spans themselves, where they can.
-        Door::Workers(_) => Tracer::default(),
-    };
+    let tracer = Tracer::start(&config.traces, program(name.clone()));
+    door.trace(tracer.clone());
     let agent = Agent::with_door(&config, door, keys, board, name);
     agent.tls.load(config.tls.as_ref())?;
     let agent = Arc::new(agent);
@@ -206,6 +199,7 @@ async fn run_managed(
         () = dialling.go(&agent) => {}
         () = agent.watch_keys() => {}
         () = agent.watch_journals() => {}
+        () = agent.door.send_spans() => {}
         () = reloader.watch(&agent, &mut hangups, &manager) => {}
         () = agent.run.status.write_changes(&agent.links, &folder) => {}
         () = beat(&manager) => {}
@@ -219,10 +213,9 @@ async fn run_managed(
     Ok(())
 }
 
-/// Sends spans from now on, where the configuration says so.
-fn start_tracing(config: &Config, host: String) -> Tracer {
-    let program = Program::new("portcullis-gateway", env!("CARGO_PKG_VERSION"), host);
-    Tracer::start(&config.traces, program)
+/// Who sends spans.
+const fn program(host: String) -> Program {
+    Program::new("portcullis-gateway", env!("CARGO_PKG_VERSION"), host)
 }
 
 /// Tells the service manager at each beat that it wants, for ever, that the gateway lives: that the

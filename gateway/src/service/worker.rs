@@ -3,14 +3,14 @@
 use portcullis_host::{log, users};
 use portcullis_proto::worker::v1::Reloaded;
 use portcullis_watch::traces::Tracer;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use super::host::{Hangups, ServiceManager, StopSignal};
 use super::reload::log_inspection;
-use super::{RunError, STOP_PATIENCE, beat, host, start_tracing};
+use super::{RunError, STOP_PATIENCE, beat, host, program};
 use crate::config::{Config, ConfigProblem, WorkerKind};
 use crate::connectors::Connectors;
 use crate::journal::{self, Journal};
@@ -38,11 +38,7 @@ pub async fn run(config: Config, kind: WorkerKind, connectors: Connectors) -> Re
     let _running = folder.lock_run()?;
     let journal = Journal::open(&folder, config.journal);
     let provisioner = here(&config, &connectors, journal, &own.state_dir);
-    let tracer = match kind {
-        WorkerKind::Networked => start_tracing(&config, host::name()),
-        // It reaches no collector, and hands the trace on.
-        WorkerKind::Privileged => Tracer::default(),
-    };
+    let (tracer, spans) = Tracer::hold(&config.traces, program(host::name()));
     provisioner.trace(tracer.clone());
     log_inspection(&connectors).await;
     provisioner.start().await;
@@ -53,6 +49,7 @@ pub async fn run(config: Config, kind: WorkerKind, connectors: Connectors) -> Re
         front,
         calls: config.limits.calls,
         journal: own.state_dir.join(journal::FILE),
+        spans: spans.map(Mutex::new),
         log: config.log_for_server.then(OwnLog::default),
         reloads,
     };

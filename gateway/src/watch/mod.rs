@@ -6,7 +6,6 @@ mod link;
 use std::sync::Arc;
 
 use portcullis_host::clock;
-use portcullis_watch::traces::Tracer;
 use portcullis_watch::{Bound, Check, Metrics, Readiness, Watched, check};
 
 use crate::config::Config;
@@ -48,7 +47,7 @@ impl Watch {
         let own = metrics.own(PREFIX);
         agent.door.ended().register(own);
         agent.measured.register(own);
-        if let Some(spans) = agent.door.tracer().and_then(Tracer::counts) {
+        if let Some(spans) = agent.door.tracer().counts() {
             spans.register(own);
         }
         let gauges = Gauges::register(own, config);

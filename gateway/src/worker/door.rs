@@ -97,11 +97,27 @@ impl Door {
         }
     }
 
-    /// What makes spans of the calls of this process, where there is something.
-    pub fn tracer(&self) -> Option<&Tracer> {
+    /// From now on calls that belong to a trace have spans.
+    pub fn trace(&self, tracer: Tracer) {
         match self {
-            Self::Here(provisioner) => provisioner.tracer(),
-            Self::Workers(_) => None,
+            Self::Here(provisioner) => provisioner.trace(tracer),
+            Self::Workers(workers) => workers.trace(tracer),
+        }
+    }
+
+    /// What makes spans; it is off by default.
+    pub fn tracer(&self) -> Tracer {
+        match self {
+            Self::Here(provisioner) => provisioner.tracer().cloned().unwrap_or_default(),
+            Self::Workers(workers) => workers.tracer(),
+        }
+    }
+
+    /// Has the spans of other processes sent, for ever.
+    pub async fn send_spans(&self) {
+        match self {
+            Self::Here(_) => std::future::pending().await,
+            Self::Workers(workers) => Box::pin(workers.send_spans()).await,
         }
     }
 

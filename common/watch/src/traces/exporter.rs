@@ -80,15 +80,79 @@ impl SpanCounts {
     }
 
     fn add(&self, result: &'static str, count: usize) {
-        let counter = self.0.get_or_create(&Fate { result });
-        counter.inc_by(count as u64);
+        self.of(result).inc_by(count as u64);
+    }
+
+    fn of(&self, result: &'static str) -> Counter {
+        self.0.get_or_create_owned(&Fate { result })
     }
 }
 
+#[derive(Debug)]
 enum Item {
     Ended(Box<Ended>),
+    /// Another process's. Sent, or refused, when this is dropped.
+    Handed(Handed, oneshot::Sender<()>),
     /// Whatever came before it was sent, or will not be, when this is dropped.
     Flush(oneshot::Sender<()>),
+}
+
+/// Spans of a process that reaches no collector, on their way through one that does.
+#[derive(Debug, Default)]
+pub struct Handed {
+    /// An `ExportTraceServiceRequest`.
+    pub request: Vec<u8>,
+    /// How many it holds.
+    pub count: u32,
+    /// How many were dropped since the last ones, because too many waited.
+    pub dropped: u64,
+    /// Who waits until these are handed over.
+    _waiting: Option<oneshot::Sender<()>>,
+}
+
+impl Handed {
+    /// As they came.
+    pub const fn new(request: Vec<u8>, count: u32, dropped: u64) -> Self {
+        Self {
+            request,
+            count,
+            dropped,
+            _waiting: None,
+        }
+    }
+}
+
+/// Spans that wait until another process asks for them.
+#[derive(Debug)]
+pub struct HeldSpans {
+    program: Program,
+    gathering: Gathering,
+    counts: SpanCounts,
+    /// Dropped, and told of.
+    told: u64,
+}
+
+impl HeldSpans {
+    /// The next spans, as soon as there are some; none that was there is lost where nobody waits
+    /// for them any more. `None`: there are no more.
+    pub async fn next(&mut self) -> Option<Handed> {
+        while self.gathering.gather().await {
+            let waiting = self.gathering.waiting.take();
+            if self.gathering.spans.is_empty() {
+                continue;
+            }
+            let dropped = self.counts.of("dropped").get();
+            let handed = Handed {
+                request: self.program.encoded(&self.gathering.spans),
+                count: self.gathering.spans.len().try_into().unwrap_or(u32::MAX),
+                dropped: dropped - std::mem::replace(&mut self.told, dropped),
+                _waiting: waiting,
+            };
+            self.gathering.spans.clear();
+            return Some(handed);
+        }
+        None
+    }
 }
 
 /// Where spans are left. Cheap to clone.
@@ -105,22 +169,38 @@ struct Shared {
 impl Outbox {
     /// Begins to send. Ends with the last clone.
     pub(super) fn open(endpoint: Uri, one_in: u32, program: Program) -> Self {
-        let (queue, items) = mpsc::channel(QUEUE);
-        let counts = SpanCounts::default();
+        let (outbox, gathering) = Self::new(one_in);
         let exporter = Exporter {
             endpoint,
             program,
-            items,
-            counts: counts.clone(),
-            waiting: None,
+            gathering,
+            counts: outbox.counts().clone(),
             down: false,
         };
         tokio::spawn(exporter.run());
-        Self(Arc::new(Shared {
+        outbox
+    }
+
+    /// Keeps what is left until somebody asks for it.
+    pub(super) fn hold(one_in: u32, program: Program) -> (Self, HeldSpans) {
+        let (outbox, gathering) = Self::new(one_in);
+        let held = HeldSpans {
+            program,
+            gathering,
+            counts: outbox.counts().clone(),
+            told: 0,
+        };
+        (outbox, held)
+    }
+
+    fn new(one_in: u32) -> (Self, Gathering) {
+        let (queue, items) = mpsc::channel(QUEUE);
+        let shared = Shared {
             queue,
-            counts,
+            counts: SpanCounts::default(),
             one_in: one_in.max(1),
-        }))
+        };
+        (Self(Arc::new(shared)), Gathering::of(items))
     }
 
     pub(super) fn counts(&self) -> &SpanCounts {
@@ -138,6 +218,17 @@ impl Outbox {
         }
     }
 
+    /// Leaves the spans of another process, and waits until they were sent or refused.
+    pub(super) async fn hand_on(&self, handed: Handed) {
+        let dropped = usize::try_from(handed.dropped).unwrap_or(usize::MAX);
+        self.0.counts.add("dropped", dropped);
+        let (sent, until) = oneshot::channel();
+        // Errors say that nothing is sent any more.
+        if self.0.queue.send(Item::Handed(handed, sent)).await.is_ok() {
+            let _ = until.await;
+        }
+    }
+
     pub(super) async fn flush(&self) {
         let (flushed, until) = oneshot::channel();
         let flushing = async {
@@ -151,57 +242,97 @@ impl Outbox {
     }
 }
 
+/// Spans that go together.
+#[derive(Debug)]
+struct Gathering {
+    items: mpsc::Receiver<Item>,
+    spans: Vec<Ended>,
+    /// Another process's, which go with them.
+    handed: Handed,
+    /// Who waits until what was gathered is sent.
+    waiting: Option<oneshot::Sender<()>>,
+}
+
+impl Gathering {
+    fn of(items: mpsc::Receiver<Item>) -> Self {
+        Self {
+            items,
+            spans: Vec::with_capacity(BATCH),
+            handed: Handed::default(),
+            waiting: None,
+        }
+    }
+
+    /// Gathers the next spans, or comes to somebody who waits until there are none before him.
+    /// `false`: there is nothing more. What was gathered stays where this is dropped.
+    async fn gather(&mut self) -> bool {
+        if self.spans.is_empty() {
+            let Some(item) = self.items.recv().await else {
+                return false;
+            };
+            if self.take(item) {
+                return true;
+            }
+        }
+        let until = Instant::now() + GATHERING;
+        while self.spans.len() < BATCH {
+            let next = timeout_at(until, self.items.recv()).await.unwrap_or(None);
+            if next.is_none_or(|item| self.take(item)) {
+                break;
+            }
+        }
+        true
+    }
+
+    /// `true`: somebody waits until it is sent.
+    fn take(&mut self, item: Item) -> bool {
+        match item {
+            Item::Ended(ended) => {
+                self.spans.push(*ended);
+                return false;
+            }
+            Item::Handed(handed, sent) => {
+                self.handed = handed;
+                self.waiting = Some(sent);
+            }
+            Item::Flush(sent) => self.waiting = Some(sent),
+        }
+        true
+    }
+}
+
 struct Exporter {
     endpoint: Uri,
     program: Program,
-    items: mpsc::Receiver<Item>,
+    gathering: Gathering,
     counts: SpanCounts,
-    /// Who waits until what was gathered is sent.
-    waiting: Option<oneshot::Sender<()>>,
     /// The last request came to nothing.
     down: bool,
 }
 
 impl Exporter {
     async fn run(mut self) {
-        let mut gathered = Vec::with_capacity(BATCH);
-        while self.gather(&mut gathered).await {
-            self.take_there(&gathered).await;
-            gathered.clear();
-            self.waiting = None;
+        while self.gathering.gather().await {
+            self.take_there().await;
+            self.gathering.waiting = None;
         }
-    }
-
-    /// The next spans. `false`: there are no more.
-    async fn gather(&mut self, gathered: &mut Vec<Ended>) -> bool {
-        let mut item = self.items.recv().await;
-        if item.is_none() {
-            return false;
-        }
-        let until = Instant::now() + GATHERING;
-        while let Some(next) = item {
-            match next {
-                Item::Ended(ended) => gathered.push(*ended),
-                Item::Flush(waiting) => {
-                    self.waiting = Some(waiting);
-                    break;
-                }
-            }
-            if gathered.len() >= BATCH {
-                break;
-            }
-            item = timeout_at(until, self.items.recv()).await.unwrap_or(None);
-        }
-        true
     }
 
     /// Sends them, again and again while nobody takes them: what comes meanwhile fills the queue.
-    async fn take_there(&mut self, gathered: &[Ended]) {
-        if gathered.is_empty() {
+    async fn take_there(&mut self) {
+        let spans = std::mem::take(&mut self.gathering.spans);
+        let handed = std::mem::take(&mut self.gathering.handed);
+        let count = spans.len() + handed.count as usize;
+        if count == 0 {
             return;
         }
-        let count = gathered.len();
-        let body = Bytes::from(self.encoded(gathered));
+        let mut body = match spans.is_empty() {
+            true => Vec::new(),
+            false => self.program.encoded(&spans),
+        };
+        // Two messages, one behind the other, are one: the fields of both are repeated.
+        body.extend(handed.request);
+        let body = Bytes::from(body);
         let mut pause = PAUSES.0;
         loop {
             match self.post(body.clone()).await {
@@ -246,13 +377,16 @@ impl Exporter {
             Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
         }
     }
+}
 
+impl Program {
+    /// Spans of this program, as a collector takes them.
     fn encoded(&self, gathered: &[Ended]) -> Vec<u8> {
-        let Program {
+        let Self {
             name,
             version,
             host,
-        } = &self.program;
+        } = self;
         let request = ExportTraceServiceRequest {
             resource_spans: vec![ResourceSpans {
                 resource: Some(Resource {
@@ -328,7 +462,7 @@ mod tests {
     }
 
     fn count(outbox: &Outbox, result: &'static str) -> u64 {
-        outbox.counts().0.get_or_create(&Fate { result }).get()
+        outbox.counts().of(result).get()
     }
 
     #[tokio::test]
@@ -344,6 +478,50 @@ mod tests {
         let begun = Instant::now();
         outbox.flush().await;
         assert!(begun.elapsed() < 2 * FLUSHING);
+    }
+
+    #[tokio::test]
+    async fn spans_of_a_process_that_reaches_no_collector_go_through_another_one() {
+        let program = || Program::new("test", "1", "host".to_owned());
+        let (inner, mut held) = Outbox::hold(1, program());
+        for _ in 0..QUEUE + 3 {
+            inner.send(ended());
+        }
+        // Nobody waits for them any more, and none is lost.
+        let given_up = timeout(Duration::from_millis(1), async {
+            held.gathering.gather().await;
+            std::future::pending::<()>().await;
+        });
+        assert!(given_up.await.is_err());
+        let handed = held.next().await.unwrap();
+        assert_eq!((handed.count as usize, handed.dropped), (BATCH, 3));
+        // Whoever flushes waits until they are handed over.
+        let (inner, mut held) = Outbox::hold(1, program());
+        inner.send(ended());
+        let ((), handed) = tokio::join!(inner.flush(), async {
+            let handed = held.next().await.unwrap();
+            Handed::new(handed.request.clone(), handed.count, 4)
+        });
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let outbox = outbox(listener.local_addr().unwrap().port());
+        outbox.send(ended());
+        let taking = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).await.unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+            let body = request[..length]
+                .windows(4)
+                .position(|end| end == b"\r\n\r\n");
+            let body = &request[body.unwrap() + 4..length];
+            ExportTraceServiceRequest::decode(body).unwrap()
+        };
+        let (request, ()) = tokio::join!(taking, outbox.hand_on(handed));
+        assert_eq!(request.resource_spans.len(), 2);
+        assert_eq!(count(&outbox, "sent"), 2);
+        assert_eq!(count(&outbox, "dropped"), 4);
     }
 
     #[tokio::test]

@@ -10,8 +10,9 @@
 //!
 //! A [`Tracer`] makes a [`Trace`] of what came with a request, a [`Trace`] begins [`Span`]s, and a
 //! [`Span`] is the trace of what happens within it. Where tracing is off, what a caller sent is
-//! carried on all the same, and costs nothing else. A span has names from closed sets and names of
-//! the configuration alone ([`Key`]): never what a call holds.
+//! carried on all the same, and costs nothing else. A process that reaches no collector holds its
+//! spans ([`HeldSpans`]) until another one of the same program takes and sends them. A span has
+//! names from closed sets and names of the configuration alone ([`Key`]): never what a call holds.
 
 mod context;
 mod exporter;
@@ -20,6 +21,6 @@ mod settings;
 mod span;
 
 pub use context::{NoTraceContext, TraceContext};
-pub use exporter::{Program, SpanCounts};
+pub use exporter::{Handed, HeldSpans, Program, SpanCounts};
 pub use settings::TraceSettings;
 pub use span::{Key, Kind, Span, Trace, Tracer};

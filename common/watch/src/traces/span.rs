@@ -9,7 +9,7 @@ use rand::RngExt as _;
 use tracing::{Level, debug, enabled};
 
 use super::context::{TraceContext, random_id};
-use super::exporter::{Outbox, Program, SpanCounts};
+use super::exporter::{Handed, HeldSpans, Outbox, Program, SpanCounts};
 use super::otlp::SpanKind;
 use super::settings::TraceSettings;
 
@@ -26,6 +26,24 @@ impl Tracer {
     pub fn start(settings: &TraceSettings, program: Program) -> Self {
         let endpoint = settings.endpoint.clone();
         Self(endpoint.map(|endpoint| Outbox::open(endpoint, settings.one_in, program)))
+    }
+
+    /// The same for a process that reaches no collector: its spans wait until another one takes
+    /// them. `None`: it is off.
+    pub fn hold(settings: &TraceSettings, program: Program) -> (Self, Option<HeldSpans>) {
+        if settings.endpoint.is_none() {
+            return (Self::default(), None);
+        }
+        let (outbox, held) = Outbox::hold(settings.one_in, program);
+        (Self(Some(outbox)), Some(held))
+    }
+
+    /// Sends spans of a process that reaches no collector, and waits until they were sent, or
+    /// refused. Where it is off they are dropped.
+    pub async fn hand_on(&self, handed: Handed) {
+        if let Some(outbox) = &self.0 {
+            outbox.hand_on(handed).await;
+        }
     }
 
     /// Of what came with this `traceparent`; what is none is left out.
@@ -154,6 +172,8 @@ pub enum Key {
     Resource,
     /// The gateway's name.
     Gateway,
+    /// Which worker of a gateway in processes.
+    Worker,
     /// The connector's name on its gateway.
     Connector,
     /// `done`, `indeterminate` or the kind of failure.
@@ -166,6 +186,7 @@ impl Key {
             Self::Verb => "portcullis.verb",
             Self::Resource => "portcullis.resource",
             Self::Gateway => "portcullis.gateway",
+            Self::Worker => "portcullis.worker",
             Self::Connector => "portcullis.connector",
             Self::Outcome => "portcullis.outcome",
         }

@@ -8,6 +8,7 @@ use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::worker::v1::JournalMark;
 use portcullis_proto::worker::v1::answer::What as Answered;
 use portcullis_proto::worker::v1::order::What;
+use portcullis_watch::traces::{Key, Kind, Span};
 use portcullis_watch::{failure_name, outcome_name};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
@@ -34,9 +35,10 @@ impl Workers {
     pub(in crate::worker) async fn execute(
         &self,
         server: ServerId,
-        call: wire::Call,
+        mut call: wire::Call,
         told: Option<&[u8]>,
     ) -> wire::Outcome {
+        let span = self.begin(&mut call);
         let (verb, begun, id) = (call.verb_name(), Instant::now(), call.call_id.clone());
         let as_it_was = AsItWas::of(&call);
         let outcome = match self.execute_at(server, call, told).await {
@@ -49,6 +51,7 @@ impl Workers {
             }
         };
         let ended = outcome_name(&outcome);
+        span.end(ended);
         self.shared.ended.ended(verb, ended, begun.elapsed());
         outcome
     }
@@ -85,11 +88,12 @@ impl Workers {
     pub(in crate::worker) fn items(
         &self,
         server: ServerId,
-        call: wire::Call,
+        mut call: wire::Call,
     ) -> mpsc::Receiver<Item> {
         let (items, receiver) = mpsc::channel(BUFFER);
         let workers = self.clone();
         tokio::spawn(async move {
+            let span = workers.begin(&mut call);
             let (verb, begun) = (call.verb_name(), Instant::now());
             let forwarding = workers.forward(server, call, &items);
             let end = tokio::select! {
@@ -102,6 +106,7 @@ impl Workers {
             });
             let failure = end.failure.as_ref();
             let ended = failure.map_or(portcullis_watch::DONE, |why| failure_name(why.kind()));
+            span.end(ended);
             workers.shared.ended.ended(verb, ended, begun.elapsed());
             // Nobody listens any more: then nobody misses the end.
             let _ = items.send(Item::End(end)).await;
@@ -181,6 +186,17 @@ impl Workers {
             }
         }
         Ok(())
+    }
+
+    /// A worker is asked: what it does belongs to this span.
+    fn begin(&self, call: &mut wire::Call) -> Span {
+        let trace = self.tracer().continued(&call.traceparent);
+        let mut span = trace.begin(Kind::Client, "worker");
+        if let Ok(kind) = self.worker_of(call) {
+            span.set(Key::Worker, kind.name());
+        }
+        call.traceparent = span.trace().traceparent();
+        span
     }
 
     /// The worker of a call's connector.

@@ -17,9 +17,10 @@ mod journals;
 mod logs;
 mod orders;
 mod serving;
+mod spans;
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use portcullis_common::id::ServerId;
@@ -28,6 +29,7 @@ use portcullis_proto::worker::v1::answer::What as Answered;
 use portcullis_proto::worker::v1::order::What;
 use portcullis_proto::worker::v1::{Describe, Description, Reload, Reloaded};
 use portcullis_watch::CallMeter;
+use portcullis_watch::traces::Tracer;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
@@ -58,6 +60,7 @@ struct Shared {
     call_timeout: Duration,
     room: Arc<Semaphore>,
     ended: CallMeter,
+    tracer: OnceLock<Tracer>,
     changed: Notify,
 }
 
@@ -95,6 +98,7 @@ impl Workers {
                 call_timeout: config.limits.call_timeout,
                 room: Arc::new(Semaphore::new(ROOM)),
                 ended: CallMeter::default(),
+                tracer: OnceLock::new(),
                 changed: Notify::new(),
             }),
         })

@@ -16,11 +16,12 @@ use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::worker::v1::answer::What as Answered;
 use portcullis_proto::worker::v1::order::What;
 use portcullis_proto::worker::v1::{
-    Answer, Description, JournalMark, LogLine, LogLines, Order, Refusal, Reloaded,
+    Answer, Description, JournalMark, LogLine, LogLines, Order, Refusal, Reloaded, Spans,
 };
+use portcullis_watch::traces::HeldSpans;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
@@ -56,6 +57,8 @@ pub struct Serving {
     pub calls: usize,
     /// The file of its journal.
     pub journal: PathBuf,
+    /// Its spans, which the gateway sends; `None`: there are none.
+    pub spans: Option<Mutex<HeldSpans>>,
     /// Its log; `None`: no server is given it, nor changes it.
     pub log: Option<OwnLog>,
     /// Who reads the configuration again.
@@ -236,6 +239,7 @@ impl Serving {
                 };
                 Ok(Answered::Outcome(bounded(outcome.into_wire(id))))
             }
+            (What::TakeSpans(_), _) => return self.tell_spans(reader, writer).await,
             (What::Describe(_), _) => Ok(Answered::Description(self.describe().await)),
             (What::Finished(asked), Some(server)) => self.finished(server, &asked),
             (What::Acknowledge(told), Some(server)) => self.acknowledge(server, told),
@@ -317,6 +321,35 @@ impl Serving {
                 }
             }
         }
+    }
+
+    /// Tells the next spans; whoever asked before has to have had an answer.
+    async fn tell_spans(
+        &self,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) -> io::Result<()> {
+        let Some(spans) = &self.spans else {
+            let none = "it has no spans: its configuration has no traces.endpoint";
+            return say(writer, refused(none.to_owned())).await;
+        };
+        let Ok(mut spans) = spans.try_lock() else {
+            return say(
+                writer,
+                refused("somebody asks for spans already".to_owned()),
+            )
+            .await;
+        };
+        let mut handed = tokio::select! {
+            Some(handed) = spans.next() => handed,
+            () = gone(reader) => return Ok(()),
+        };
+        let answer = Answered::Spans(Spans {
+            request: std::mem::take(&mut handed.request),
+            count: handed.count,
+            dropped: handed.dropped,
+        });
+        say(writer, answer).await
     }
 
     async fn describe(&self) -> Description {

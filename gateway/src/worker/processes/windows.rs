@@ -5,6 +5,7 @@ use portcullis_host::log::Line;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::worker::v1::Reloaded;
 use portcullis_watch::CallMeter;
+use portcullis_watch::traces::Tracer;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use wire::search_item::Kind as Item;
 
@@ -23,6 +24,20 @@ impl Workers {
 
     /// As on Unix.
     pub async fn journal_lost(&self) {
+        match *self {}
+    }
+
+    /// As on Unix.
+    pub fn trace(&self, _: Tracer) {
+        match *self {}
+    }
+
+    pub(super) fn tracer(&self) -> Tracer {
+        match *self {}
+    }
+
+    /// As on Unix.
+    pub async fn send_spans(&self) {
         match *self {}
     }
 
