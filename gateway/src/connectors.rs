@@ -18,10 +18,11 @@ pub mod sql;
 pub mod unix;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{ConfigProblem, ConnectorConfig, ConnectorsConfig, Problems, Section};
-use crate::connector::{Connector, Inspection};
+use crate::config::{Config, ConfigProblem, ConnectorConfig, ConnectorsConfig, Problems, Section};
+use crate::connector::{Connector, Inspecting, Inspection};
 use crate::guard::GuardRails;
 use crate::model::{GuardDefaults, ObjectClass, Verb};
 
@@ -78,10 +79,15 @@ pub struct Configured {
 impl Configured {
     /// What calls would meet on this host, changes only where the guard rails let any through.
     pub fn inspect(&self) -> Inspection {
+        self.inspect_by(None)
+    }
+
+    /// The same where the owner of this folder carries the calls out.
+    fn inspect_by(&self, owner_of: Option<&Path>) -> Inspection {
         let changes = Verb::ALL
             .into_iter()
             .any(|verb| verb.changes() && self.guard_rails.allows(verb));
-        self.connector.inspect(changes)
+        self.connector.inspect(Inspecting { changes, owner_of })
     }
 
     /// The verbs that both the connector and its guard rails leave open.
@@ -182,11 +188,25 @@ impl Connectors {
 
     /// What calls would meet on this host, as lines of text: faults, and what else should be known.
     pub fn inspect(&self) -> Inspection {
+        self.inspect_by(|_| None)
+    }
+
+    /// The same for whoever looks at the gateway of this configuration from outside, such as root:
+    /// the user whose state folder it is carries the calls out, in processes that of the worker's.
+    pub fn inspect_of(&self, config: &Config) -> Inspection {
+        self.inspect_by(|name| {
+            let entries = &config.connectors.connectors;
+            let entry = entries.iter().find(|entry| entry.name == name)?;
+            Some(config.state_dir_of(entry.worker))
+        })
+    }
+
+    fn inspect_by<'a>(&self, owner_of: impl Fn(&str) -> Option<&'a Path>) -> Inspection {
         let mut all = Inspection::default();
         for (name, configured) in self.iter() {
             let kind = configured.connector.kind();
             let named = |line| format!("connector `{name}` ({kind}): {line}");
-            let found = configured.inspect();
+            let found = configured.inspect_by(owner_of(name));
             all.faults.extend(found.faults.into_iter().map(named));
             all.notes.extend(found.notes.into_iter().map(named));
         }
@@ -259,12 +279,7 @@ fn allowed_types() -> String {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(unix)]
-    use std::path::Path;
-
     use super::*;
-    #[cfg(unix)]
-    use crate::config::Config;
 
     #[test]
     fn every_type_has_its_line_in_the_conformance_suite() {

@@ -707,6 +707,50 @@ async fn a_worker_keeps_its_log_where_the_configuration_says_so_and_logs_no_less
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn root_looks_at_private_files_as_the_user_of_the_process_that_reads_them() {
+    if !is_root() {
+        return;
+    }
+    let (bench, _privileged, _networked, _gateway) = Bench::new().await;
+    let file = |name: &str, owner, text: &str| {
+        let path = bench.site.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        chown(&path, Some(owner), Some(owner)).unwrap();
+        path
+    };
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = vec!["gateway".to_owned()];
+    let certificate = rcgen::CertificateParams::new(names).unwrap();
+    let certificate = certificate.self_signed(&key).unwrap().pem();
+    let certificate = file("gateway.pem", own(), &certificate);
+    let config = fs::read_to_string(bench.site.config()).unwrap();
+    let looked = |password_of, key_of| {
+        let password = file("password", password_of, "secret\n");
+        let key = file("gateway.key", key_of, &key.serialize_pem());
+        let more = format!(
+            "[tls]\ncertificate = {certificate:?}\nkey = {key:?}\nserver_ca = {certificate:?}\n\
+             [connectors.staff]\ntype = \"ldap\"\nservers = [\"ldaps://127.0.0.1\"]\nbind_dn = \"cn=gateway,dc=x\"\n\
+             bind_password_file = {password:?}\naccounts.base = \"dc=x\"\n"
+        );
+        fs::write(bench.site.config(), format!("{config}{more}")).unwrap();
+        ["validate", "doctor"].map(|verb| {
+            let output = bench.site.cli(verb, "");
+            let (said, wrong) = (output.stdout, output.stderr);
+            String::from_utf8([said, wrong].concat()).unwrap()
+        })
+    };
+    for told in looked(NETWORKED, FRONT) {
+        assert!(!told.contains("password"), "{told}");
+        assert!(!told.contains("gateway.key belongs"), "{told}");
+    }
+    for told in looked(FRONT, NETWORKED) {
+        assert!(told.contains("/password belongs to"), "{told}");
+        assert!(told.contains("gateway.key belongs"), "{told}");
+    }
+}
+
 /// Takes spans at this port for ever, and keeps the requests.
 async fn collect(listener: tokio::net::TcpListener, kept: Arc<Mutex<Vec<u8>>>) {
     loop {

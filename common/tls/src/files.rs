@@ -27,6 +27,19 @@ pub(crate) const MAX_KEY: usize = 64 * 1024;
 /// file is private differs between systems.
 pub type ReadKey = fn(&Path, usize) -> Result<Zeroizing<Vec<u8>>, String>;
 
+/// Whether the files that `settings` name can be read and go together, as a load needs it;
+/// `read_key` reads that of the private key.
+///
+/// # Errors
+/// [`FilesError`].
+pub fn check(
+    side: Side,
+    settings: &Settings,
+    read_key: impl Fn(&Path, usize) -> Result<Zeroizing<Vec<u8>>, String>,
+) -> Result<(), FilesError> {
+    Loaded::load(side, settings, read_key).map(drop)
+}
+
 /// What one side shows and believes, from a load to the next.
 pub(crate) struct Loaded {
     pub(crate) settings: Settings,
@@ -49,7 +62,7 @@ impl Loaded {
     pub(crate) fn load(
         side: Side,
         settings: &Settings,
-        read_key: ReadKey,
+        read_key: impl Fn(&Path, usize) -> Result<Zeroizing<Vec<u8>>, String>,
     ) -> Result<Self, FilesError> {
         let provider = Arc::new(ring::default_provider());
         let own = Arc::new(own(settings, read_key, &provider)?);

@@ -25,7 +25,7 @@ pub use around::Around;
 pub use error::TlsError;
 pub use examine::examine;
 pub use expiry::{Expiry, expiries};
-pub use files::ReadKey;
+pub use files::{ReadKey, check};
 pub use pem::FilesError;
 pub use settings::Settings;
 pub use transport::Transport;

@@ -134,7 +134,7 @@ fn faults(config: &Config, report: Option<&Report>) -> (Vec<String>, Vec<String>
     let mut notes = Vec::new();
     match Connectors::from_config(&config.connectors) {
         Ok(connectors) => {
-            let found = connectors.inspect();
+            let found = connectors.inspect_of(config);
             faults.extend(found.faults);
             notes.extend(found.notes);
         }

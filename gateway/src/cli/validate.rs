@@ -2,16 +2,19 @@
 
 use std::io;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
+use std::path::Path;
 use std::time::Duration;
 
+use portcullis_tls::Side;
 use tokio::time::timeout;
 
 use super::{CliError, say};
 use crate::config::{Config, Dial, Proxy};
+use crate::connector::secret_file;
 use crate::connectors::Connectors;
 use crate::journal;
 use crate::key_store;
-use crate::listener::{agent, proxy};
+use crate::listener::proxy;
 use crate::state_dir::StateDir;
 
 /// How long one address of the server is tried.
@@ -31,7 +34,7 @@ pub(super) fn validate(config: &Config, arguments: &Arguments) -> Result<(), Cli
     let (mut found, mut notes) = (Vec::new(), Vec::new());
     match Connectors::from_config(&config.connectors) {
         Ok(connectors) => {
-            let inspection = connectors.inspect();
+            let inspection = connectors.inspect_of(config);
             found.extend(inspection.faults);
             notes.extend(inspection.notes);
         }
@@ -53,7 +56,11 @@ pub(super) fn validate(config: &Config, arguments: &Arguments) -> Result<(), Cli
             Err(error) => found.push(error.to_string()),
         }
     }
-    if let Err(error) = agent::around().load(config.tls.as_ref()) {
+    // Root looks as the user whose the folder is.
+    let key =
+        |path: &Path, longest| secret_file::read_for_owner_of(&config.state_dir, path, longest);
+    let tls = config.tls.as_ref();
+    if let Some(Err(error)) = tls.map(|tls| portcullis_tls::check(Side::Gateway, tls, key)) {
         found.push(error.to_string());
     }
     found.dedup();
@@ -95,7 +102,7 @@ fn way(config: &Config, running: bool, connect: bool) -> Result<Option<String>, 
             server,
             proxy: Some(proxy),
             ..
-        } if connect => reach_through(proxy, server).map(Some),
+        } if connect => reach_through(proxy, &config.state_dir, server).map(Some),
         Dial::Out { server, .. } if connect => reach(server).map(Some),
         Dial::Out { server, .. } => Ok(Some(format!(
             "whether {server} can be reached was not tried: `validate --connect` does"
@@ -104,12 +111,15 @@ fn way(config: &Config, running: bool, connect: bool) -> Result<Option<String>, 
 }
 
 /// Has the proxy connect to the server's port, and leaves.
-fn reach_through(proxy: &Proxy, server: &str) -> Result<String, String> {
+fn reach_through(proxy: &Proxy, owner_of: &Path, server: &str) -> Result<String, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    let connecting = async { timeout(PROXY_PATIENCE, proxy::connect(proxy, server)).await };
+    let connecting = async {
+        let connecting = proxy::connect_by(Some(owner_of), proxy, server);
+        timeout(PROXY_PATIENCE, connecting).await
+    };
     match runtime.block_on(connecting) {
         Ok(Ok(_)) => Ok(format!(
             "{server} can be reached through the proxy at {}; who answers there is shown by a session alone",

@@ -335,6 +335,15 @@ impl Config {
         }
     }
 
+    /// The folder of what carries out the calls of this worker's connectors, which belongs to the
+    /// user as whom that runs.
+    pub fn state_dir_of(&self, worker: Option<WorkerKind>) -> &Path {
+        match (&self.workers, worker) {
+            (Some(workers), Some(kind)) => &workers.of(kind).state_dir,
+            _ => &self.state_dir,
+        }
+    }
+
     /// The connectors of the process that runs this configuration: all of them, or none where
     /// workers have them.
     pub fn own_connectors(&self) -> ConnectorsConfig {

@@ -15,6 +15,7 @@ mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use portcullis_common::listing::{Content, ListingKey};
@@ -305,6 +306,15 @@ pub enum Lane {
     Shared(String),
 }
 
+/// For which calls a connector is inspected.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Inspecting<'a> {
+    /// Not only for those that read.
+    pub changes: bool,
+    /// The folder whose owner carries them out; `None`: the user of this process does.
+    pub owner_of: Option<&'a Path>,
+}
+
 /// What is wrong on the host with what a connector needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inspection {
@@ -384,9 +394,9 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// What calls would meet, as far as that can be seen without running or changing anything;
-    /// `changes`: not only those that read. It may read files.
-    fn inspect(&self, _changes: bool) -> Inspection {
+    /// What calls would meet, as far as that can be seen without running or changing anything. It
+    /// may read files.
+    fn inspect(&self, _: Inspecting<'_>) -> Inspection {
         Inspection::default()
     }
 

@@ -221,7 +221,7 @@ fn connectors(config: &Config, diagnosis: &mut Diagnosis) {
             return;
         }
     };
-    let found = connectors.inspect();
+    let found = connectors.inspect_of(config);
     if found.faults.is_empty() {
         diagnosis.fine(
             "connectors",

@@ -122,7 +122,19 @@ pub enum ProxyError {
 /// # Errors
 /// [`ProxyError`].
 pub async fn connect(proxy: &Proxy, server: &str) -> Result<TcpStream, ProxyError> {
-    let request = request(server, proxy.credentials.as_deref())?;
+    connect_by(None, proxy, server).await
+}
+
+/// The same where the credentials are those of the user whose this folder is.
+///
+/// # Errors
+/// [`ProxyError`].
+pub async fn connect_by(
+    owner_of: Option<&Path>,
+    proxy: &Proxy,
+    server: &str,
+) -> Result<TcpStream, ProxyError> {
+    let request = request(server, owner_of, proxy.credentials.as_deref())?;
     let mut io =
         TcpStream::connect(&proxy.address)
             .await
@@ -170,12 +182,16 @@ async fn answered(
 }
 
 /// The whole request. Wiped, for it may hold a password.
-fn request(server: &str, credentials: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, ProxyError> {
+fn request(
+    server: &str,
+    owner_of: Option<&Path>,
+    credentials: Option<&Path>,
+) -> Result<Zeroizing<Vec<u8>>, ProxyError> {
     let mut request = Zeroizing::new(Vec::with_capacity(4 * 1024));
     request
         .extend_from_slice(format!("CONNECT {server} HTTP/1.1\r\nHost: {server}\r\n").as_bytes());
     if let Some(file) = credentials {
-        let pair = secret_file::read(file).map_err(ProxyError::Credentials)?;
+        let pair = secret_file::read_by(owner_of, file).map_err(ProxyError::Credentials)?;
         if !pair.expose().contains(&b':') {
             return Err(ProxyError::Credentials(format!(
                 "the first line of {} is to be NAME:PASSWORD, and has no colon",

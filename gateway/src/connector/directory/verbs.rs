@@ -7,7 +7,9 @@ use tonic::async_trait;
 use super::account;
 use super::connector::{BIND_DN, BIND_PASSWORD, Directory};
 use super::dn;
-use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane, look, secret_file};
+use crate::connector::{
+    Changes, Connector, Context, Found, Inspecting, Inspection, Lane, look, secret_file,
+};
 use crate::model::{
     CallError, Cookie, Create, Evidence, Get, Lockout, Look, Object, ObjectClass, ObjectName,
     ObjectRef, Password, Request, Role, Roles, Rotation, Schema, Search, Selector, Standings,
@@ -100,10 +102,10 @@ impl Connector for Directory {
             && self.verbs(class).contains(&Verb::Get)
     }
 
-    fn inspect(&self, _: bool) -> Inspection {
+    fn inspect(&self, how: Inspecting<'_>) -> Inspection {
         let mut inspection = Inspection::default();
         if let Some(file) = &self.settings.bind.password_file
-            && let Err(error) = secret_file::read(file)
+            && let Err(error) = secret_file::read_by(how.owner_of, file)
         {
             inspection
                 .faults

@@ -36,7 +36,7 @@ use tonic::async_trait;
 
 use crate::config::{Section, WorkerKind};
 use crate::connector::process;
-use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane};
+use crate::connector::{Changes, Connector, Context, Found, Inspecting, Inspection, Lane};
 use crate::model::{
     AttributeRole, CallError, ClassSchema, Cookie, Create, Evidence, Failure, Get, Look, Object,
     ObjectClass, ObjectName, ObjectRef, Password, Request, Role, Roles, Run, RunResult, Schema,
@@ -195,7 +195,7 @@ impl Connector for Script {
         self.folder.look_again()
     }
 
-    fn inspect(&self, _: bool) -> Inspection {
+    fn inspect(&self, _: Inspecting<'_>) -> Inspection {
         let seen = self.folder.seen();
         let mut faults: Vec<_> = self
             .folder
@@ -222,7 +222,7 @@ impl Connector for Script {
 
     async fn test(&self, cx: &Context) -> Result<String, CallError> {
         let seen = self.folder.seen();
-        let inspection = self.inspect(true);
+        let inspection = self.inspect(Inspecting::default());
         if let Some(first) = inspection.faults.first() {
             let more = match inspection.faults.len() {
                 1 => String::new(),

@@ -42,7 +42,19 @@ pub(crate) fn read_for_owner_of(
 /// # Errors
 /// What is wrong with the file, in words.
 pub(crate) fn read(path: &Path) -> Result<Password, String> {
-    platform::check(path)?;
+    read_by(None, path)
+}
+
+/// The same of the user whose this folder is, as whom the gateway runs where root looks; `None`: of
+/// this process's.
+///
+/// # Errors
+/// What is wrong with the file, in words.
+pub(crate) fn read_by(owner_of: Option<&Path>, path: &Path) -> Result<Password, String> {
+    match owner_of {
+        Some(folder) => platform::check_for_owner_of(folder, path)?,
+        None => platform::check(path)?,
+    }
     let bytes = platform::read(path, Password::MAX_LEN + 2)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let line = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next();

@@ -2,6 +2,7 @@
 //! whose concern they are. One implementation for each engine.
 
 use std::fmt;
+use std::path::Path;
 
 use tonic::async_trait;
 use zeroize::Zeroizing;
@@ -248,7 +249,7 @@ pub(super) trait Engine: fmt::Debug + Send + Sync {
     async fn begin(&self, cx: &Context, access: Access) -> Result<Box<dyn Transaction>, Fault>;
 
     /// What keeps it from being opened, as far as this host tells; nothing is asked of the target.
-    fn faults(&self) -> Vec<String>;
+    fn faults(&self, owner_of: Option<&Path>) -> Vec<String>;
 
     /// An administrator asks: a password that was refused may be tried once more.
     fn try_again(&self) {}

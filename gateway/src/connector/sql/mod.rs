@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use tonic::async_trait;
 
-use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane};
+use crate::connector::{Changes, Connector, Context, Found, Inspecting, Inspection, Lane};
 use crate::model::{
     AttributeRole, CallError, ClassSchema, Cookie, Create, Evidence, Failure, Get, Look, Object,
     ObjectClass, ObjectId, ObjectName, ObjectRef, Password, Request, Role, Roles, Rotation, Schema,
@@ -186,9 +186,9 @@ impl Connector for Sql {
         lanes
     }
 
-    fn inspect(&self, _: bool) -> Inspection {
+    fn inspect(&self, how: Inspecting<'_>) -> Inspection {
         Inspection {
-            faults: self.engine.faults(),
+            faults: self.engine.faults(how.owner_of),
             notes: Vec::new(),
         }
     }

@@ -89,7 +89,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::async_trait;
 
-use crate::connector::{Changes, Connector, Context, Found, Inspection, Lane};
+use crate::connector::{Changes, Connector, Context, Found, Inspecting, Inspection, Lane};
 use crate::model::{
     CallError, ClassSchema, Cookie, Create, Evidence, Failure, Get, IdRanges, Look, Object,
     ObjectClass, ObjectName, ObjectRef, Password, Request, Roles, Schema, Search, Standings,
@@ -247,8 +247,8 @@ impl Connector for Unix {
         [Lane::Shared(self.root.clone())].into()
     }
 
-    fn inspect(&self, changes: bool) -> Inspection {
-        obstacle::inspect(&self.policy, &self.tools, changes)
+    fn inspect(&self, how: Inspecting<'_>) -> Inspection {
+        obstacle::inspect(&self.policy, &self.tools, how.changes)
     }
 
     async fn test(&self, _: &Context) -> Result<String, CallError> {

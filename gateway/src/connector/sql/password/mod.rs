@@ -8,7 +8,7 @@ mod platform;
 #[path = "windows.rs"]
 mod platform;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::engine::Fault;
 use crate::connector::{Context, secret_file};
@@ -41,11 +41,11 @@ impl BindPassword {
 }
 
 impl BindPassword {
-    /// What is wrong with its file.
-    pub(super) fn fault(&self) -> Option<String> {
+    /// What is wrong with its file, which the owner of this folder reads.
+    pub(super) fn fault(&self, owner_of: Option<&Path>) -> Option<String> {
         match self {
             Self::Setting => None,
-            Self::File(path) => secret_file::read(path)
+            Self::File(path) => secret_file::read_by(owner_of, path)
                 .err()
                 .map(|wrong| format!("`password_file`: {wrong}")),
         }

@@ -14,6 +14,7 @@ pub(super) mod tls;
 mod transaction;
 mod value;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,8 +183,8 @@ impl Engine for Postgres {
         Ok(self.transaction(connection, room, (access, deadline)))
     }
 
-    fn faults(&self) -> Vec<String> {
-        let of_file = self.password.fault().into_iter();
+    fn faults(&self, owner_of: Option<&Path>) -> Vec<String> {
+        let of_file = self.password.fault(owner_of).into_iter();
         of_file.chain(self.log_ins.faults()).collect()
     }
 

@@ -144,7 +144,7 @@ impl Engine for Sqlite {
         Ok(Box::new(open))
     }
 
-    fn faults(&self) -> Vec<String> {
+    fn faults(&self, _: Option<&Path>) -> Vec<String> {
         match self.path.metadata() {
             Ok(metadata) if metadata.is_file() => Vec::new(),
             Ok(_) => vec![format!("{} is no file", self.path.display())],

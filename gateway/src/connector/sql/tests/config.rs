@@ -1,6 +1,7 @@
 //! Which configurations are taken, and what is said of the others.
 
 use super::connectors;
+use crate::connector::Inspecting;
 
 const SQLITE: &str = "sqlite = \"/var/lib/hr.db\"\n[connectors.hr.account]\nread = \"SELECT 1\"\n";
 const POSTGRES: &str =
@@ -117,7 +118,7 @@ fn a_password_that_others_can_read_is_told_before_any_call() {
             .find("hr")
             .unwrap()
             .connector
-            .inspect(true)
+            .inspect(Inspecting::default())
             .faults;
         assert_eq!(!faults.is_empty(), told, "{mode:o}: {faults:?}");
         assert!(!faults.concat().contains("swordfish"));

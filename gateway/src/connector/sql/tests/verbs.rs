@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
+use crate::connector::Inspecting;
 use crate::model::FailureKind;
 
 #[tokio::test]
@@ -161,7 +162,7 @@ async fn a_database_that_is_not_there_is_not_made() {
     let failed = failure(hr.connector().test(&cx("1")).await);
     assert_eq!(failed.kind, FailureKind::Unavailable, "{}", failed.message);
     assert!(!hr.path.exists());
-    let faults = hr.connector().inspect(true).faults;
+    let faults = hr.connector().inspect(Inspecting::default()).faults;
     assert!(faults[0].contains("people.db"), "{faults:?}");
 }
 

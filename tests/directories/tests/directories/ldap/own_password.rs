@@ -1,9 +1,15 @@
 //! A password of the gateway's own that the directory refuses: calls do not lock its account.
 
 use portcullis_directories::Slapd;
+use portcullis_gateway::connector::Inspecting;
 use portcullis_gateway::model::{FailureKind, ObjectClass, SyncToken};
 
 use super::*;
+
+const EVERYTHING: Inspecting<'static> = Inspecting {
+    changes: true,
+    owner_of: None,
+};
 
 /// Wrong passwords that the directory counts of the gateway's own entry, and whether it is locked.
 fn counted(subject: &Subject) -> (usize, usize) {
@@ -52,7 +58,7 @@ async fn a_wrong_password_of_its_own_is_tried_once_and_a_right_one_at_once() {
         assert!(!failure.message.contains("not-the-secret"), "{failure:?}");
     }
     assert_eq!(counted(&subject), (1, 0));
-    let faults = subject.connector.inspect(true).faults;
+    let faults = subject.connector.inspect(EVERYTHING).faults;
     assert!(
         faults.len() == 1 && faults[0].contains(Slapd::GATEWAY),
         "{faults:?}"
@@ -62,5 +68,5 @@ async fn a_wrong_password_of_its_own_is_tried_once_and_a_right_one_at_once() {
     subject.account("ada").await;
     subject.get(ada()).await.unwrap();
     assert_eq!(counted(&subject), (0, 0));
-    assert!(subject.connector.inspect(true).faults.is_empty());
+    assert!(subject.connector.inspect(EVERYTHING).faults.is_empty());
 }
