@@ -10,6 +10,7 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -29,7 +30,7 @@ use portcullis_proto::worker::v1::order::What;
 use portcullis_proto::worker::v1::{Answer, Describe, Order};
 use prost::Message as _;
 use support::server::{Calls, Link, Server, master_key, token};
-use support::{Gateway, PATIENCE, Site};
+use support::{Gateway, PATIENCE, Site, free_address};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use wire::call::Verb;
 use wire::outcome::Result as Came;
@@ -704,6 +705,67 @@ async fn a_worker_keeps_its_log_where_the_configuration_says_so_and_logs_no_less
     for what in [more("debug"), What::Log(wire::LogRequest { lines: 1 })] {
         let message = refused(&bench, what);
         assert!(message.contains("log.for_server = false"), "{message}");
+    }
+}
+
+/// Status and body of what the gateway tells whoever watches it.
+async fn watched(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_ended_is_told_to_whoever_watches_until_it_is_back() {
+    let address = free_address();
+    let watch = format!("[watch]\nlisten = \"{address}\"\n");
+    let (bench, privileged, networked, gateway) = Bench::with(&watch).await;
+    let _link = bench.link(&gateway).await;
+    // What was found out holds for a second.
+    let until = async |path: &str, holds: &dyn Fn(u16, &str) -> bool| {
+        let began = Instant::now();
+        loop {
+            let (status, body) = watched(address, path).await;
+            if holds(status, &body) {
+                return body;
+            }
+            assert!(began.elapsed() < PATIENCE, "{path}: {status} {body}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let up = async |kind: &str, expected: bool| {
+        let up = u8::from(expected);
+        let line = format!("portcullis_gateway_worker_up{{worker=\"{kind}\"}} {up}");
+        let told = |_, metrics: &str| metrics.lines().any(|found| found == line);
+        until("/metrics", &told).await;
+    };
+    let ready = async |expected: &str| {
+        let wanted = if expected.is_empty() { 200 } else { 503 };
+        let body = until("/ready", &|status, _: &str| status == wanted).await;
+        assert!(
+            body.contains("\"workers\"") && body.contains(expected),
+            "{body}"
+        );
+        // Of the journal nothing is said: the one that is away has its own.
+        let reasons = body.matches("reason").count();
+        assert_eq!(reasons, usize::from(!expected.is_empty()), "{body}");
+    };
+    ready("").await;
+    up("privileged", true).await;
+    up("networked", true).await;
+    let mut back = Vec::new();
+    for (kind, ended) in [("privileged", privileged), ("networked", networked)] {
+        drop(ended);
+        ready(&format!("systemctl status portcullis-gateway-{kind}")).await;
+        up(kind, false).await;
+        back.push(bench.worker(kind));
+        ready("").await;
+        up(kind, true).await;
     }
 }
 

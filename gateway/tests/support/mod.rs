@@ -20,7 +20,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis-gateway");
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A loopback address of no other call, where nobody's outgoing connections take the port.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static GIVEN: AtomicU16 = AtomicU16::new(1);
     let [high, low] = GIVEN.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     let listener = TcpListener::bind((Ipv4Addr::new(127, 77, high, low), 0)).unwrap();
