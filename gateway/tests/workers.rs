@@ -11,7 +11,7 @@ mod support;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -810,6 +810,47 @@ async fn root_looks_at_private_files_as_the_user_of_the_process_that_reads_them(
     for told in looked(FRONT, NETWORKED) {
         assert!(told.contains("/password belongs to"), "{told}");
         assert!(told.contains("gateway.key belongs"), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn root_gives_nothing_away_in_the_folder_of_what_faces_the_servers_and_believes_none_of_it() {
+    if !is_root() {
+        return;
+    }
+    let (bench, _privileged, _networked, gateway) = Bench::new().await;
+    drop(gateway);
+    let report = bench.site.state_dir().join("status.json");
+    let text = fs::read_to_string(&report).unwrap();
+    let mut told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    told["last_error"] = serde_json::json!({
+        "at_unix_ms": 1,
+        "message": "\u{1b}]0;x\u{7}\u{1b}[2Jall is well",
+    });
+    fs::write(&report, told.to_string()).unwrap();
+    for verb in ["status", "doctor"] {
+        let output = bench.site.cli(verb, "");
+        let shown = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!shown.contains(['\u{1b}', '\u{7}']), "{verb}: {shown:?}");
+    }
+    let status = bench.site.done("status", "");
+    assert!(status.contains("[2Jall is well"), "{status}");
+
+    // Where the system lets anybody make another name for a file of root's.
+    let secret = bench.site.path().join("of-root");
+    fs::write(&secret, "secret").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    for name in ["status.json", "run.lock"] {
+        let planted = bench.site.state_dir().join(name);
+        fs::remove_file(&planted).unwrap();
+        fs::hard_link(&secret, &planted).unwrap();
+        for verb in ["status", "validate", "reload"] {
+            bench.site.cli(verb, "");
+        }
+        assert_eq!(fs::metadata(&secret).unwrap().uid(), 0, "{name}");
+        fs::remove_file(&planted).unwrap();
+        fs::write(&planted, "").unwrap();
+        fs::set_permissions(&planted, fs::Permissions::from_mode(0o600)).unwrap();
     }
 }
 

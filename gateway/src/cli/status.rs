@@ -236,7 +236,7 @@ pub(super) fn read_report(folder: &StateDir) -> Result<Option<Report>, CliError>
     let Some(bytes) = folder.read(status::FILE, status::MAX_LEN)? else {
         return Ok(None);
     };
-    serde_json::from_slice(&bytes)
+    Report::read(&bytes)
         .map(Some)
         .map_err(|error| CliError::Status {
             path: folder.path().join(status::FILE),

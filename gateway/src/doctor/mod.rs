@@ -146,7 +146,7 @@ fn running(folder: &StateDir, diagnosis: &mut Diagnosis) {
         Err(error) => return diagnosis.critical("permissions", error.to_string(), ""),
     }
     let read = folder.read(status::FILE, status::MAX_LEN).ok().flatten();
-    let report = read.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok());
+    let report = read.and_then(|bytes| Report::read(&bytes).ok());
     let Some(report) = report else {
         return diagnosis.note("link", "the status file cannot be read", "see the log");
     };

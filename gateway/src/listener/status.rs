@@ -5,7 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_host::clock;
+use portcullis_host::text::printable;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task;
 use tracing::warn;
@@ -202,6 +204,28 @@ impl StatusBoard {
                 changed = counted.changed() => changed,
             };
         }
+    }
+}
+
+impl Report {
+    /// What a status file says. It may be in the hands of another user than whoever looks at it:
+    /// nothing of it steers a terminal.
+    ///
+    /// # Errors
+    /// It is no report.
+    pub fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut value = serde_json::from_slice(bytes)?;
+        make_printable(&mut value);
+        serde_json::from_value(value)
+    }
+}
+
+fn make_printable(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = printable(text),
+        Value::Array(items) => items.iter_mut().for_each(make_printable),
+        Value::Object(fields) => fields.values_mut().for_each(make_printable),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

@@ -196,14 +196,15 @@ impl Folder {
             });
         }
         check_owner_and_mode(&stat, &path, FILE_MODE, self.user)?;
-        if stat.st_uid != self.owner.0 {
-            self.hand_over(&handle)
-                .map_err(|source| StateDirError::io("give away", &path, source))?;
-        }
         #[allow(clippy::unnecessary_cast, reason = "narrower on some platforms")]
         let links = stat.st_nlink as u64;
         if links > 1 {
             return Err(StateDirError::HardLink { path, links });
+        }
+        // A file of root's that has another name is not one that root has made here.
+        if stat.st_uid != self.owner.0 {
+            self.hand_over(&handle)
+                .map_err(|source| StateDirError::io("give away", &path, source))?;
         }
         Ok(Some(File::from(handle)))
     }
