@@ -63,6 +63,8 @@ use crate::state_dir::StateDir;
 
 /// The file.
 pub const FILE: &str = "journal";
+/// Servers of which it is kept that they say which outcomes they have.
+const MAX_ACKNOWLEDGING: usize = 1024;
 
 /// What a call is known by here: a MAC over its server and its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -235,7 +237,10 @@ impl Journal {
     pub fn set_acknowledging(&self, server: ServerId, acknowledges: bool) {
         let servers = &mut self.shared.lock().acknowledging;
         if acknowledges {
-            servers.insert(server);
+            // Beyond that, entries are kept for their time, as of a server that says nothing.
+            if servers.len() < MAX_ACKNOWLEDGING {
+                servers.insert(server);
+            }
         } else {
             servers.remove(&server);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_common::id::ServerId;
 
 use super::bench::*;
-use crate::journal::{Journal, Known, Purpose};
+use crate::journal::{Journal, Known, MAX_ACKNOWLEDGING, Purpose};
 use crate::model::{CallId, Failure, FailureKind, Outcome};
 
 /// Compacts the journal, and opens it again.
@@ -248,4 +248,15 @@ async fn what_failed_and_comes_again_keeps_its_end_while_the_journal_is_compacte
     journal.close().await;
     let told = word(&claim(&bench.open(), 2, Purpose::Look));
     assert!(told.contains("not now"), "{told}");
+}
+
+#[test]
+fn servers_without_end_take_no_room_without_end() {
+    let journal = Journal::in_memory();
+    for number in 0..2 * MAX_ACKNOWLEDGING as u128 {
+        let server = ServerId::from_bytes(&number.to_be_bytes()).unwrap();
+        journal.set_acknowledging(server, true);
+    }
+    let kept = journal.shared.lock().acknowledging.len();
+    assert_eq!(kept, MAX_ACKNOWLEDGING);
 }
