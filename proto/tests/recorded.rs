@@ -1,5 +1,6 @@
 //! What earlier versions have put into the sealed channel, byte by byte, is understood by this one
-//! without loss, and this one still sends the same.
+//! without loss, and this one still sends the same. So it is with what the processes of a gateway
+//! say to one another: those of two versions have to understand that they are of two.
 //!
 //! `vectors/calls-VERSION.txt` holds the messages of a version, a line each: name, and bytes in
 //! hexadecimal. Before a version is released its file is written anew, by
@@ -13,6 +14,10 @@ use std::path::{Path, PathBuf};
 
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::*;
+use portcullis_proto::worker::v1::{
+    Answer, Describe, Description, JournalMark, LogLine, LogLines, Order, Refusal, Reload,
+    Reloaded, Spans, TakeSpans, answer, order,
+};
 use prost::Message;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -65,6 +70,13 @@ fn understood(name: &str, recorded: &[u8]) -> Vec<u8> {
         "finished" => again::<FinishedResponse>(recorded),
         "ask" => again::<FinishedRequest>(recorded),
         "acknowledge" => again::<AcknowledgeRequest>(recorded),
+        "ping" => again::<PingRequest>(recorded),
+        "log" => again::<LogRequest>(recorded),
+        "lines" => again::<LogResponse>(recorded),
+        "log-more" => again::<LogMoreRequest>(recorded),
+        "logged-more" => again::<LogMoreResponse>(recorded),
+        "order" => again::<Order>(recorded),
+        "answer" => again::<Answer>(recorded),
         other => panic!("no message is called {other}"),
     }
 }
@@ -351,6 +363,166 @@ fn description() -> DescribeResponse {
     }
 }
 
+/// What came after the lines before it.
+fn later() -> Vec<(&'static str, Vec<u8>)> {
+    let traced = Call {
+        call_id: "pc-1~2".to_owned(),
+        connector: "local".to_owned(),
+        traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
+        verb: Some(Verb::Test(Test {})),
+        ..Call::default()
+    };
+    let clocked = DescribeResponse {
+        clock_unix_ms: 1_700_000_000_000,
+        ..DescribeResponse::default()
+    };
+    let ping = PingRequest {
+        payload: vec![1; 8],
+    };
+    vec![
+        ("call.traced", traced.encode_to_vec()),
+        ("description.clocked", clocked.encode_to_vec()),
+        ("ping", ping.encode_to_vec()),
+        ("log", log().encode_to_vec()),
+        ("lines", lines().encode_to_vec()),
+        ("log-more", log_more().encode_to_vec()),
+        ("logged-more", logged_more().encode_to_vec()),
+    ]
+}
+
+fn log() -> LogRequest {
+    LogRequest { lines: 200 }
+}
+
+fn lines() -> LogResponse {
+    LogResponse {
+        version: "1.2.3".to_owned(),
+        lines: vec!["a line".to_owned()],
+        more: Some(more()),
+        faults: vec!["one is away".to_owned()],
+    }
+}
+
+fn log_more() -> LogMoreRequest {
+    LogMoreRequest {
+        filter: "debug".to_owned(),
+        for_ms: 600_000,
+    }
+}
+
+fn logged_more() -> LogMoreResponse {
+    LogMoreResponse {
+        version: "1.2.3".to_owned(),
+        more: Some(more()),
+        faults: vec!["one is away".to_owned()],
+    }
+}
+
+fn more() -> MoreLogged {
+    MoreLogged {
+        filter: "debug".to_owned(),
+        left_ms: 599_000,
+    }
+}
+
+fn call_ids() -> Vec<String> {
+    vec!["pc-1~2".to_owned(), "pc-3".to_owned()]
+}
+
+fn orders() -> Vec<(&'static str, Vec<u8>)> {
+    use order::What;
+    let call = Call {
+        call_id: "pc-1~2".to_owned(),
+        connector: "local".to_owned(),
+        verb: Some(Verb::Delete(Delete { object: by_id() })),
+        ..Call::default()
+    };
+    let finished = FinishedRequest {
+        call_ids: call_ids(),
+    };
+    let acknowledge = AcknowledgeRequest {
+        call_ids: call_ids(),
+    };
+    [
+        ("order.call", What::Call(call)),
+        ("order.describe", What::Describe(Describe {})),
+        ("order.finished", What::Finished(finished)),
+        ("order.acknowledge", What::Acknowledge(acknowledge)),
+        ("order.reload", What::Reload(Reload {})),
+        ("order.log", What::Log(log())),
+        ("order.log-more", What::LogMore(log_more())),
+        ("order.take-spans", What::TakeSpans(TakeSpans {})),
+    ]
+    .map(|(name, what)| {
+        let order = Order {
+            version: "1.2.3".to_owned(),
+            instance: "default".to_owned(),
+            server_id: vec![3; 16],
+            acknowledges: true,
+            journal: Some(JournalMark {
+                incarnation: vec![6; 16],
+                sequence: 12,
+            }),
+            what: Some(what),
+        };
+        (name, order.encode_to_vec())
+    })
+    .to_vec()
+}
+
+fn answers() -> Vec<(&'static str, Vec<u8>)> {
+    use answer::What;
+    let refusal = Refusal {
+        message: "it is of version 1.2.4".to_owned(),
+        other_journal: true,
+    };
+    let outcome = Outcome {
+        call_id: "pc-1~2".to_owned(),
+        result: Some(outcome::Result::Failed(failure())),
+    };
+    let described = description();
+    let description = Description {
+        connectors: described.connectors,
+        journal: described.journal,
+        journal_bytes: 4096,
+    };
+    let item = items().into_iter().next().map(|(_, kind)| kind);
+    let reloaded = Reloaded {
+        problems: vec!["line 7".to_owned()],
+        changes: vec!["connector `local` changed".to_owned()],
+        faults: vec!["no such folder".to_owned()],
+    };
+    let line = LogLine {
+        at_unix_ns: 1_700_000_000_000_000_000,
+        text: "a line".to_owned(),
+    };
+    let spans = Spans {
+        request: vec![2; 8],
+        count: 1,
+        dropped: 4,
+    };
+    [
+        ("answer.refused", What::Refused(refusal)),
+        ("answer.outcome", What::Outcome(outcome)),
+        ("answer.item", What::Item(SearchItem { kind: item })),
+        ("answer.description", What::Description(description)),
+        (
+            "answer.finished",
+            What::Finished(FinishedResponse { calls: Vec::new() }),
+        ),
+        (
+            "answer.acknowledged",
+            What::Acknowledged(AcknowledgeResponse {}),
+        ),
+        ("answer.reloaded", What::Reloaded(reloaded)),
+        ("answer.log", What::Log(LogLines { lines: vec![line] })),
+        ("answer.log-more", What::LogMore(logged_more())),
+        ("answer.spans", What::Spans(spans)),
+    ]
+    .map(|(name, what)| (name, Answer { what: Some(what) }.encode_to_vec()))
+    .to_vec()
+}
+
 /// Each message that goes between server and gateway, with every field in use.
 fn samples() -> String {
     let mut lines = Vec::new();
@@ -370,7 +542,7 @@ fn samples() -> String {
             look: true,
             accepted_ms_ago: 5,
             journal_lost: true,
-            // The version that was recorded did not have it.
+            // It has a line of its own, and so has all that came after the first lines.
             traceparent: String::new(),
             verb: Some(verb),
         };
@@ -446,6 +618,9 @@ fn samples() -> String {
         "acknowledge".to_owned(),
         AcknowledgeRequest { call_ids }.encode_to_vec(),
     );
+    for (name, message) in later().into_iter().chain(orders()).chain(answers()) {
+        record(name.to_owned(), message);
+    }
     lines.concat()
 }
 
