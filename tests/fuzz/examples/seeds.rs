@@ -15,7 +15,10 @@ use portcullis_common::listing::{DIGEST_LEN, Listed};
 use portcullis_common::rotation::{EnrolmentToken, GatewayRecord, HeldKey, RunId, UnixMillis};
 use portcullis_common::secret::MasterKey;
 use portcullis_fuzz::{direction, parties, rng};
-use portcullis_proto::gateway::v1::{CallFrame, CallFrameKind, CallFrames};
+use portcullis_proto::gateway::v1::call::Verb;
+use portcullis_proto::gateway::v1::{self as wire, CallFrame, CallFrameKind, CallFrames};
+use portcullis_proto::worker::v1::order::What;
+use portcullis_proto::worker::v1::{Describe, Order, Reload, TakeSpans};
 use prost::Message as _;
 use rand_chacha::ChaCha12Rng;
 
@@ -43,7 +46,79 @@ fn main() -> Written {
     write("ids", "server", server_id.to_string().as_bytes())?;
     directory()?;
     listing()?;
-    proxy()
+    proxy()?;
+    orders(server_id)
+}
+
+/// One of each kind, of the version that the target puts the own one in place of.
+fn orders(server: ServerId) -> Written {
+    let ada = || {
+        let by = wire::object_ref::By::Name("ada".to_owned());
+        Some(wire::ObjectRef {
+            object_class: wire::ObjectClass::Account.into(),
+            by: Some(by),
+            ..wire::ObjectRef::default()
+        })
+    };
+    let call = |verb| {
+        What::Call(wire::Call {
+            call_id: "call-1".to_owned(),
+            connector: "host".to_owned(),
+            timeout_ms: 1000,
+            verb: Some(verb),
+            ..wire::Call::default()
+        })
+    };
+    let get = Verb::Get(wire::Get {
+        object: ada(),
+        attribute_names: vec!["cn".to_owned()],
+    });
+    let delete = Verb::Delete(wire::Delete { object: ada() });
+    let run = Verb::Run(wire::Run {
+        action: "tidy-up".to_owned(),
+        ..wire::Run::default()
+    });
+    let search = Verb::Search(wire::Search {
+        object_class: wire::ObjectClass::Account.into(),
+        ..wire::Search::default()
+    });
+    let ids = || vec!["call-1".to_owned(), "call-2".to_owned()];
+    for (name, what) in [
+        ("get", call(get)),
+        ("delete", call(delete)),
+        ("run", call(run)),
+        ("search", call(search)),
+        ("describe", What::Describe(Describe {})),
+        ("reload", What::Reload(Reload {})),
+        ("spans", What::TakeSpans(TakeSpans {})),
+        ("log", What::Log(wire::LogRequest { lines: 9 })),
+        (
+            "log_more",
+            What::LogMore(wire::LogMoreRequest {
+                filter: "debug".to_owned(),
+                for_ms: 1000,
+            }),
+        ),
+        (
+            "finished",
+            What::Finished(wire::FinishedRequest { call_ids: ids() }),
+        ),
+        (
+            "acknowledge",
+            What::Acknowledge(wire::AcknowledgeRequest { call_ids: ids() }),
+        ),
+    ] {
+        let order = Order {
+            version: "seed".to_owned(),
+            instance: "default".to_owned(),
+            server_id: server.to_bytes().to_vec(),
+            acknowledges: true,
+            journal: None,
+            what: Some(what),
+        };
+        write("order", name, &order.encode_to_vec())?;
+    }
+    Ok(())
 }
 
 /// What HTTP proxies answer, and what the server says behind it.

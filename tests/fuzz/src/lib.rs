@@ -85,6 +85,10 @@ pub const TARGETS: &[Target] = &[
         run: targets::message4::run,
     },
     Target {
+        name: "order",
+        run: targets::order::run,
+    },
+    Target {
         name: "proxy_answer",
         run: targets::proxy_answer::run,
     },

@@ -13,6 +13,8 @@
 
 mod calls;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzed;
 mod journals;
 mod logs;
 mod orders;

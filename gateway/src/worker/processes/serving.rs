@@ -172,12 +172,21 @@ impl Serving {
             return;
         }
         let (mut reader, mut writer) = stream.split();
-        let outcome = match self.order(&mut reader).await {
+        self.take_order(&mut reader, &mut writer).await;
+    }
+
+    /// Takes the order of one connection, and answers it.
+    pub(super) async fn take_order(
+        &self,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) {
+        let outcome = match self.order(reader).await {
             Ok(None) => Ok(()),
-            Ok(Some((order, _room))) => self.obey(order, &mut reader, &mut writer).await,
+            Ok(Some((order, _room))) => self.obey(order, reader, writer).await,
             Err(error) => {
                 warn!(name: "order_refused", "what came is no order of a gateway: {error}");
-                say(&mut writer, refused(error.to_string())).await
+                say(writer, refused(error.to_string())).await
             }
         };
         if let Err(error) = outcome {

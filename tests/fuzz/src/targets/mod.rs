@@ -12,6 +12,7 @@ pub(crate) mod message1;
 pub(crate) mod message2;
 pub(crate) mod message3;
 pub(crate) mod message4;
+pub(crate) mod order;
 pub(crate) mod proxy_answer;
 pub(crate) mod record_opener;
 pub(crate) mod token;
