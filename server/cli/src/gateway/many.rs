@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Component, Path, PathBuf, absolute};
 
 use clap::Args;
 use portcullis_host::{names, text};
@@ -26,7 +26,7 @@ use crate::time::now;
 use crate::view::View;
 
 /// The list of them, in the folder of their bundles.
-const LIST: &str = "gateways.csv";
+pub(super) const LIST: &str = "gateways.csv";
 /// Names that a message has; the others are counted.
 const NAMED: usize = 20;
 /// Bytes of the connectors' configuration at most.
@@ -104,8 +104,9 @@ impl ManyArgs {
             one.bundle.write()?;
         }
         let made = add(context, &gateways, planned).await?;
-        write_list(&out.join(LIST), &made)?;
-        tell(context, &made)
+        // What came of them is told in any case.
+        let listed = write_list(&out.join(LIST), &made);
+        tell(context, &made).and(listed)
     }
 
     fn common(&self, manner: Manner) -> Result<Common, CliError> {
@@ -130,14 +131,30 @@ impl ManyArgs {
 
 /// Whoever carries the bundles is not to carry the tokens with them.
 fn apart(out: &Path, tokens: &Path) -> Result<(), CliError> {
-    let whole = |path: &Path| absolute(path).map_err(CliError::file("find", path));
-    let (bundles, secrets) = (whole(out)?, whole(tokens)?);
+    let found = |path: &Path| real(path).map_err(CliError::file("find", path));
+    let (bundles, secrets) = (found(out)?, found(tokens)?);
     if bundles.starts_with(&secrets) || secrets.starts_with(&bundles) {
         return Err(CliError::usage(
             "--out and --tokens name folders one in the other: bundles and tokens are carried apart, so give two that are",
         ));
     }
     Ok(())
+}
+
+/// Where a folder lies, or will lie: without links and `..`, which lead elsewhere than it seems.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    let mut real = PathBuf::new();
+    for part in absolute(path)?.components() {
+        if part == Component::ParentDir {
+            real.pop();
+            continue;
+        }
+        real.push(part);
+        if let Ok(found) = real.canonicalize() {
+            real = found;
+        }
+    }
+    Ok(real)
 }
 
 fn request(gateway: Wanted, manner: Manner) -> AddGatewayRequest {

@@ -8,6 +8,7 @@ use csv::{ReaderBuilder, StringRecord};
 use portcullis_host::names::{self, MAX_NAME, is_name};
 use portcullis_host::text;
 
+use super::many::LIST;
 use crate::error::CliError;
 
 /// Gateways that are added by one command at most.
@@ -172,7 +173,9 @@ impl Columns {
                     known.join(", ")
                 ));
             }
-            if heading.iter().filter(|other| *other == title).count() > 1 {
+            let title = title.trim();
+            let same = heading.iter().filter(|other| other.trim() == title);
+            if same.count() > 1 {
                 return Err(format!("there are two columns `{title}`"));
             }
         }
@@ -223,6 +226,11 @@ fn checked(
         if !is_name(name) {
             return Err(refuse(format!(
                 "`{name}` is no name for a gateway: give 1 to {MAX_NAME} of A-Z a-z 0-9 . _ -, beginning with a letter or a digit"
+            )));
+        }
+        if name == LIST {
+            return Err(refuse(format!(
+                "`{name}` is the name of the list of all of them: give that gateway another"
             )));
         }
         if !once.insert(name.clone()) {
@@ -296,6 +304,8 @@ mod tests {
             ("", "line 1: its first line names no column `name`"),
             ("name\n", "line 1: it names no gateway"),
             ("name,port\na,1\n", "line 1: column 2 is `port`"),
+            ("name, name\na,b\n", "line 1: there are two columns `name`"),
+            ("name\ngateways.csv\n", "line 2: `gateways.csv` is the name"),
             ("name\na\na\n", "line 3: gateway `a` is named twice"),
             ("name\n../a\n", "line 2: `../a` is no name"),
             ("name,address\na,b\nc\n", "line 3: it is no CSV"),

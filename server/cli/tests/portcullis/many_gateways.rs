@@ -124,22 +124,25 @@ fn what_makes_no_sense_is_refused_and_nothing_is_made() {
         assert_eq!(refused.code, Some(2), "{refused:?}");
         assert!(refused.err.contains(told), "{refused:?}");
     }
-    let inside = fake.folder.path().join("x/y");
-    let outside = fake.folder.path().join("x");
-    let told = fake.run(
-        &[
-            &["gateway", "add", "--dial-out", "--server", "c"],
-            &two[..],
+    let folder = fake.folder.path();
+    let outside = folder.join("x");
+    std::os::unix::fs::symlink(folder, folder.join("link")).unwrap();
+    for inside in ["x/y", "z/../x/y", "link/x"] {
+        let told = fake.run(
             &[
-                "--out",
-                outside.to_str().unwrap(),
-                "--tokens",
-                inside.to_str().unwrap(),
-            ],
-        ]
-        .concat(),
-    );
-    assert_eq!(told.code, Some(2), "{told:?}");
-    assert!(told.err.contains("carried apart"), "{told:?}");
+                &["gateway", "add", "--dial-out", "--server", "c"],
+                &two[..],
+                &[
+                    "--out",
+                    outside.to_str().unwrap(),
+                    "--tokens",
+                    folder.join(inside).to_str().unwrap(),
+                ],
+            ]
+            .concat(),
+        );
+        assert_eq!(told.code, Some(2), "{told:?}");
+        assert!(told.err.contains("carried apart"), "{told:?}");
+    }
     assert!(fake.gateways().is_empty() && !outside.exists());
 }
