@@ -19,6 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 use portcullis_host::private_files::create_private_file;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::oneshot;
 
@@ -289,6 +290,9 @@ fn connect(path: &Path) -> Result<Connection, RepositoryError> {
     // Statements and temporary results stay out of /tmp.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // A statement is planned once, whatever its parameters are: else SQLite reads and plans it anew
+    // each time that one of them changes on which its plan may depend.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     shape::run_nothing_of_the_file(&connection)?;
     Ok(connection)
 }

@@ -1,6 +1,6 @@
 //! A file of the first schema, and reads beside one another.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 
 use super::*;
 use crate::repository::MIGRATIONS;
@@ -154,4 +154,25 @@ async fn a_look_sees_what_was_committed_before_it_whoever_it_shares_its_transact
         assert_eq!(seen.unwrap(), (number % 5 > 0).then_some(true));
     }
     engine.close().await;
+}
+
+#[test]
+fn a_statement_is_planned_once_whatever_its_parameters_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.db");
+    Sqlite::create(&path).unwrap();
+    let mut connection = connect(&path).unwrap();
+    migrate(&mut connection).unwrap();
+    // Each has a condition whose value could tell the planner something.
+    for sql in [
+        "SELECT field FROM sealed_values WHERE type = ?1 AND owner = ?2 ORDER BY id",
+        "SELECT 1 FROM queued_calls o JOIN queued_calls q ON q.resource = o.resource
+         WHERE q.call_id = ?1 AND o.state = 0 AND o.lane IN (q.lane, ?2)",
+    ] {
+        let mut statement = connection.prepare(sql).unwrap();
+        for number in 0..20 {
+            assert!(!statement.exists((number, "other")).unwrap());
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
+    }
 }
