@@ -409,17 +409,44 @@ impl AuditEntries<'_> {
 
 /// Does what is to be done beside the entries after `count`. Gives the number of the last entry
 /// that is written.
+///
+/// As a rule none of it fails, and one savepoint does for all: each further one would keep every
+/// page once more that the work changes. Where one fails, all is done again, each in a savepoint
+/// of its own: what fails takes nothing else along.
 fn do_besides(
     tx: &mut Tx<'_>,
     count: u64,
     besides: &[Option<Beside>],
+) -> Result<(u64, Vec<Written>), RepositoryError> {
+    let mut work = besides.iter().flatten();
+    if work.next().is_some()
+        && work.next().is_some()
+        && let Ok(done) = authority::undone_if_failed(tx, |tx| {
+            each_beside(tx, count, besides, |beside, tx, entry| {
+                beside.run(tx, entry).map(Ok)
+            })
+        })?
+    {
+        return Ok(done);
+    }
+    each_beside(tx, count, besides, |beside, tx, entry| {
+        authority::undone_if_failed(tx, |tx| beside.run(tx, entry))
+    })
+}
+
+/// Has `run` do each of them: an error within its result is that of one alone.
+fn each_beside(
+    tx: &mut Tx<'_>,
+    count: u64,
+    besides: &[Option<Beside>],
+    run: impl Fn(&Beside, &mut Tx<'_>, u64) -> Result<Result<bool, RepositoryError>, RepositoryError>,
 ) -> Result<(u64, Vec<Written>), RepositoryError> {
     let mut last = count;
     let mut written = Vec::with_capacity(besides.len());
     for beside in besides {
         let done = match beside {
             None => Ok(true),
-            Some(beside) => beside.run(tx, last + 1)?,
+            Some(beside) => run(beside, tx, last + 1)?,
         };
         last += u64::from(matches!(done, Ok(true)));
         written.push(done.map(|done| done.then_some(last)).map_err(Arc::new));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::sql::Tx;
-use super::{Repository, RepositoryError, authority};
+use super::{Repository, RepositoryError};
 
 type Run = dyn Fn(&mut Tx<'_>, u64) -> Result<bool, RepositoryError> + Send + Sync;
 
@@ -41,25 +41,12 @@ impl Beside {
         (Self(Arc::new(run)), told)
     }
 
-    /// Does it, in a savepoint of its own: what fails takes nothing else of its transaction with
-    /// it.
+    /// Does it. What it has changed where it fails is its caller's to undo.
     ///
     /// # Errors
-    /// [`RepositoryError`], within it that of the work alone.
-    pub(super) fn run(
-        &self,
-        tx: &mut Tx<'_>,
-        entry: u64,
-    ) -> Result<Result<bool, RepositoryError>, RepositoryError> {
-        tx.execute("SAVEPOINT beside", &[])?;
-        let gathered = authority::gathered(tx);
-        let done = (self.0)(tx, entry);
-        if done.is_err() {
-            tx.batch("ROLLBACK TO beside")?;
-            authority::undo_from(tx, gathered);
-        }
-        tx.execute("RELEASE beside", &[])?;
-        Ok(done)
+    /// That of the work.
+    pub(super) fn run(&self, tx: &mut Tx<'_>, entry: u64) -> Result<bool, RepositoryError> {
+        (self.0)(tx, entry)
     }
 }
 
@@ -77,7 +64,7 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError`]: nothing was done.
     pub async fn alone(&self, work: Beside) -> Result<bool, RepositoryError> {
-        self.database.write(move |tx| (work.0)(tx, 0)).await
+        self.database.write(move |tx| work.run(tx, 0)).await
     }
 }
 

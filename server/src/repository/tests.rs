@@ -1,5 +1,6 @@
 //! The conformance suite: what every repository has to do, whatever it stores in.
 
+mod besides;
 mod gateways;
 mod keys;
 mod repeated;

@@ -28,8 +28,27 @@ pub(in crate::repository) fn begin_to_gather(tx: &mut Tx<'_>) {
     });
 }
 
+/// Does `work` in a savepoint: where it fails, what it has changed and gathered is undone.
+///
+/// # Errors
+/// [`RepositoryError`] of the savepoint, within it that of the work alone.
+pub(in crate::repository) fn undone_if_failed<T>(
+    tx: &mut Tx<'_>,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T, RepositoryError>,
+) -> Result<Result<T, RepositoryError>, RepositoryError> {
+    tx.execute("SAVEPOINT beside", &[])?;
+    let before = gathered(tx);
+    let done = work(tx);
+    if done.is_err() {
+        tx.batch("ROLLBACK TO beside")?;
+        undo_from(tx, before);
+    }
+    tx.execute("RELEASE beside", &[])?;
+    Ok(done)
+}
+
 /// How many differences are gathered.
-pub(in crate::repository) fn gathered(tx: &mut Tx<'_>) -> usize {
+fn gathered(tx: &mut Tx<'_>) -> usize {
     let gathered: Gathered = tx.take_kept();
     let count = gathered.differences.len();
     tx.keep(gathered);
@@ -37,7 +56,7 @@ pub(in crate::repository) fn gathered(tx: &mut Tx<'_>) -> usize {
 }
 
 /// What was done since so many were gathered is undone.
-pub(in crate::repository) fn undo_from(tx: &mut Tx<'_>, count: usize) {
+fn undo_from(tx: &mut Tx<'_>, count: usize) {
     let mut gathered: Gathered = tx.take_kept();
     gathered.differences.truncate(count);
     tx.keep(gathered);

@@ -29,7 +29,7 @@ use super::sql::{Row, Tx, Value};
 use super::{Database, Place, ProtectedType, RepositoryError};
 pub(super) use changes::Guarded;
 use encoding::{Encoding, Owned};
-pub(super) use gathering::{begin_to_gather, changes, gathered, undo_from};
+pub(super) use gathering::{begin_to_gather, changes, undone_if_failed};
 pub(super) use sum::fold;
 pub use sum::{RowFault, RowsCheck, RowsSum};
 pub(super) use tables::{
