@@ -72,8 +72,15 @@ async fn attempt(
         from_user: from_user.as_deref(),
         digest: &digest,
     };
+    // Most calls are new. The transaction that accepts one finds that out: what is known of the id
+    // is read before only where it is not new, or where the call as it is cannot be sent.
+    let mut looks = false;
     loop {
-        let after = match look_up(provisioning, asked).await? {
+        let known = match looks {
+            true => look_up(provisioning, asked).await?,
+            false => Known::New,
+        };
+        let after = match known {
             Known::New => None,
             Known::After(attempt) => Some(attempt),
             Known::Same(row) => match join(provisioning, &row.call_id).await? {
@@ -86,22 +93,26 @@ async fn attempt(
                 }
             },
         };
-        let ready = match make_ready(
+        let made = make_ready(
             provisioning,
             &resource,
             call.clone(),
             asked.from_user,
             Form::Given,
-        )
-        .await?
-        {
-            Prepared::Ready(ready) => ready,
-            Prepared::Answered(outcome) => {
+        );
+        let ready = match made.await {
+            Ok(Prepared::Ready(ready)) => ready,
+            _ if !looks => {
+                looks = true;
+                continue;
+            }
+            Ok(Prepared::Answered(outcome)) => {
                 if let Some(entry) = entry.take() {
                     entry.outcome(&outcome).await;
                 }
                 return Ok(outcome);
             }
+            Err(error) => return Err(error),
         };
         let on = Described::new(&resource, &ready.call, asked.from_user.unwrap_or_default());
         *entry = entry.take().map(|entry| entry.on(on));
@@ -112,7 +123,7 @@ async fn attempt(
             }
             Enqueued::New(row) => return wait_for_turn(provisioning, row, *ready, entry).await,
             // Somebody else was first, or the resource has just moved: it is looked at once more.
-            Enqueued::Existing(_) | Enqueued::Moved | Enqueued::Full { .. } => {}
+            Enqueued::Existing(_) | Enqueued::Moved | Enqueued::Full { .. } => looks = true,
         }
     }
 }
