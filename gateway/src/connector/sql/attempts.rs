@@ -101,25 +101,14 @@ impl Sql {
 /// Ends a transaction for good, with the note of its call. False: the call was noted before, and
 /// nothing was changed.
 async fn finish(
-    mut transaction: Box<dyn Transaction>,
+    transaction: Box<dyn Transaction>,
     note: Option<&Note>,
 ) -> Result<bool, Unfinished> {
-    let Some(note) = note else {
-        let committed = transaction.commit().await;
-        return committed.map(|()| true).map_err(Unfinished::at_commit);
-    };
-    match transaction.execute(&note.sql, &note.params).await {
-        Ok(1) => {
-            let committed = transaction.commit_sound().await;
+    match note {
+        Some(note) => transaction.commit_noted(note).await,
+        None => {
+            let committed = transaction.commit().await;
             committed.map(|()| true).map_err(Unfinished::at_commit)
-        }
-        Ok(_) => {
-            transaction.rollback().await;
-            Ok(false)
-        }
-        Err(fault) => {
-            transaction.rollback().await;
-            Err(Unfinished::before(fault))
         }
     }
 }

@@ -301,9 +301,9 @@ pub(super) trait Transaction: Send {
     /// Ends it for good.
     async fn commit(self: Box<Self>) -> Result<(), Fault>;
 
-    /// The same right after a statement that was carried out, so that the transaction has not
-    /// failed.
-    async fn commit_sound(self: Box<Self>) -> Result<(), Fault>;
+    /// Notes the call of which it is, and ends it for good: where the call cannot be noted, nothing
+    /// is committed. False: it was noted before, and nothing was changed.
+    async fn commit_noted(self: Box<Self>, note: &Note) -> Result<bool, Unfinished>;
 
     /// Ends it without a change.
     async fn rollback(self: Box<Self>);

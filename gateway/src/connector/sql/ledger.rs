@@ -5,8 +5,9 @@
 //! begin → the verb → insert call and outcome (waits for another transaction with it) → commit
 //! ```
 //!
-//! COMMIT is sent once the call is noted. So where a look can note it too, no transaction of the
-//! call was committed, and none will be. Where it was carried out before, the verb fails or the
+//! COMMIT takes effect only where the call could be noted: to PostgreSQL both go at once, and where
+//! the first fails, the second rolls back. So where a look can note the call too, no transaction of
+//! it was committed, and none will be. Where it was carried out before, the verb fails or the
 //! call cannot be noted, and it is answered from the ledger.
 
 use serde::{Deserialize, Serialize};

@@ -102,8 +102,8 @@ impl Sql {
     }
 
     /// To note the call waits for a transaction that has noted it and has not ended. Where it can
-    /// then be noted, no such transaction was committed, and none will be: the gateway sends COMMIT
-    /// only after the call is noted. The note of the look itself is rolled back.
+    /// then be noted, no such transaction was committed, and none will be: COMMIT takes effect only
+    /// where the call could be noted. The note of the look itself is rolled back.
     async fn look_into(
         &self,
         ledger: &Ledger,

@@ -2,22 +2,24 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use futures_util::StreamExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
-use tokio_postgres::error::DbError;
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, RowStream, Statement};
 use tonic::async_trait;
 
 use super::super::engine::{
-    Cause, Column, Fault, Param, Query, Row, Rows, Take, Transaction, few, gathered, text_column,
+    Cause, Column, Fault, Note, Param, Query, Row, Rows, Take, Transaction, Unfinished, few,
+    gathered, text_column,
 };
 use super::connect::Connection;
 use super::fault;
-use super::pool::Pool;
+use super::pool::{Joining, Pool};
 use super::value::{self, Sent};
 
 /// Statements that are kept of one connection. Those of the configuration are fewer.
@@ -25,6 +27,9 @@ const MOST_KEPT: usize = 256;
 
 /// Where PostgreSQL says that a statement it keeps would answer with other columns than before.
 const OUTDATED: &str = "RevalidateCachedQuery";
+
+/// What came of a note: how many rows it answered with.
+type Noted = Result<Result<u64, Error>, Elapsed>;
 
 /// A transaction under way. Dropped, it takes its connection with it: the server rolls back.
 pub(super) struct Open {
@@ -43,29 +48,57 @@ impl Open {
         Ok(())
     }
 
-    /// Ends it for good. Where a call waits for a connection, and for no other that is on its way
-    /// to it, its own transaction begins on the same way there and back.
-    async fn end_for_good(mut self, with: &str) -> Result<(), Fault> {
+    /// Sends `note`, where there is one, and then what ends it for good, which is not waited for in
+    /// between. Where a call waits for a connection, and for no other that is on its way to it, its
+    /// own transaction begins on the same way there and back. Answers what came of both.
+    async fn end_for_good(
+        mut self,
+        note: Option<(Option<Statement>, &str, &[Param])>,
+        with: &str,
+    ) -> (Noted, Result<(), Fault>) {
         let joining = match self.keeps {
             true => self.pool.join(),
             false => None,
         };
-        let Some(joining) = joining else {
-            return self.end(with).await;
+        let (client, deadline) = (&self.connection.client, self.deadline);
+        let unsent = AtomicBool::new(false);
+        let noting = async {
+            match note {
+                None => Ok(Ok(0)),
+                Some((kept, sql, params)) => {
+                    let noting = execute(client, kept.as_ref(), sql, params);
+                    let noted = timeout_at(deadline, noting).await;
+                    let answered = |error: &Error| error.as_db_error().is_some();
+                    unsent.store(
+                        matches!(&noted, Ok(Err(error)) if !answered(error)),
+                        Relaxed,
+                    );
+                    noted
+                }
+            }
         };
-        let client = &self.connection.client;
-        let (ended, begun) = tokio::join!(
-            biased;
-            in_time(self.deadline, client.batch_execute(with)),
-            in_time(self.deadline, client.batch_execute("BEGIN"))
-        );
-        ended?;
+        let beginning = async {
+            match &joining {
+                None => Ok(()),
+                Some(_) => in_time(deadline, client.batch_execute("BEGIN")).await,
+            }
+        };
+        let ending = async {
+            // A note whose values do not fit its columns has failed by now: it is not sent.
+            let with = if unsent.load(Relaxed) {
+                "ROLLBACK"
+            } else {
+                with
+            };
+            in_time(deadline, client.batch_execute(with)).await
+        };
+        let (noted, ended, begun) = tokio::join!(biased; noting, ending, beginning);
         // One on which none could be begun is of no use.
-        if begun.is_ok() {
-            self.connection.ahead = Some(joining.begun());
+        if ended.is_ok() && begun.is_ok() {
+            self.connection.ahead = joining.map(Joining::begun);
             self.give_back();
         }
-        Ok(())
+        (noted, ended)
     }
 
     fn give_back(self) {
@@ -209,11 +242,32 @@ impl Transaction for Open {
     async fn commit(self: Box<Self>) -> Result<(), Fault> {
         // In a transaction that has failed COMMIT rolls back, and answers as if nothing had
         // happened; any other statement is refused there, and what comes after it is not run.
-        self.end_for_good("SELECT 1; COMMIT").await
+        let (_, ended) = self.end_for_good(None, "SELECT 1; COMMIT").await;
+        ended
     }
 
-    async fn commit_sound(self: Box<Self>) -> Result<(), Fault> {
-        self.end_for_good("COMMIT").await
+    /// COMMIT is on its way before the note is answered. A note that is there already fails by a
+    /// division by zero: as after any other error, COMMIT then rolls back.
+    async fn commit_noted(mut self: Box<Self>, note: &Note) -> Result<bool, Unfinished> {
+        let sql = format!(
+            "WITH noted AS ({} RETURNING 1) SELECT 1 / count(*) FROM noted",
+            note.sql
+        );
+        let kept = self.kept(&sql).await.map_err(Unfinished::before)?;
+        let note = (kept, sql.as_str(), note.params.as_slice());
+        let (noted, ended) = self.end_for_good(Some(note), "COMMIT").await;
+        let error = match settled(noted) {
+            Ok(_) => return ended.map(|()| true).map_err(Unfinished::at_commit),
+            Err(Ok(error)) => error,
+            Err(Err(_)) => return Err(Unfinished::at_commit(Fault::late())),
+        };
+        match error.code() {
+            Some(&SqlState::DIVISION_BY_ZERO) => Ok(false),
+            Some(_) => Err(Unfinished::before(fault::of(&error))),
+            // It was never sent, and the transaction was rolled back instead.
+            None if ended.is_ok() => Err(Unfinished::before(fault::of(&error))),
+            None => Err(Unfinished::at_commit(fault::of(&error))),
+        }
     }
 
     async fn rollback(self: Box<Self>) {

@@ -14,7 +14,9 @@ use tokio::sync::{Mutex as Turn, OwnedMutexGuard, OwnedSemaphorePermit, Semaphor
 use tokio::time::{Instant, timeout_at};
 use tonic::async_trait;
 
-use super::engine::{Access, Column, Engine, Fault, Param, Query, Row, Rows, Transaction, few};
+use super::engine::{
+    Access, Column, Engine, Fault, Note, Param, Query, Row, Rows, Transaction, Unfinished, few,
+};
 use super::postgres::Times;
 use super::statement::Dialect;
 use crate::connector::Context;
@@ -303,8 +305,21 @@ impl Transaction for Open {
         committed
     }
 
-    async fn commit_sound(self: Box<Self>) -> Result<(), Fault> {
-        self.commit().await
+    async fn commit_noted(mut self: Box<Self>, note: &Note) -> Result<bool, Unfinished> {
+        match self.execute(&note.sql, &note.params).await {
+            Ok(1) => {
+                let committed = self.commit().await;
+                committed.map(|()| true).map_err(Unfinished::at_commit)
+            }
+            Ok(_) => {
+                self.rollback().await;
+                Ok(false)
+            }
+            Err(fault) => {
+                self.rollback().await;
+                Err(Unfinished::before(fault))
+            }
+        }
     }
 
     async fn rollback(mut self: Box<Self>) {

@@ -195,3 +195,22 @@ async fn a_change_that_was_rolled_back_is_not_told_as_done() {
     failure(hr.connector().delete(&cx("2"), named("ada")).await);
     assert_eq!(hr.postgres.query("SELECT count(*) FROM everybody"), "1\n");
 }
+
+/// COMMIT is on its way before the ledger has answered.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/run directories"]
+async fn a_change_that_the_ledger_does_not_take_is_not_made() {
+    let hr = Hr::start("ledger = \"portcullis_calls\"\nconnections = 1").await;
+    hr.create("1", "ada").await.unwrap();
+    let noted = "
+        ALTER TABLE portcullis_calls ADD CHECK (call <> '2');
+        INSERT INTO portcullis_calls (call, outcome) VALUES ('3', 'of somebody else')";
+    hr.postgres.query(noted);
+    for call in ["2", "3"] {
+        failure(hr.connector().create(&cx(call), account("bob", &[])).await);
+        let there = hr.postgres.query("SELECT login FROM people");
+        assert_eq!(there, "ada\n", "{call}");
+    }
+    // The connection is as good as before.
+    hr.create("4", "bob").await.unwrap();
+}
