@@ -26,11 +26,17 @@ const READS: [&str; 13] = [
     "Authenticate",
 ];
 
-/// Ctrl-C and SIGTERM, which from here on end nothing by themselves.
+/// Where the kernel says which signals this process ignores.
+const STATUS: &str = "/proc/self/status";
+
+/// Ctrl-C, SIGTERM and SIGHUP, which from here on end nothing by themselves.
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     ctrl_c: Signal,
     terminate: Signal,
+    /// The terminal or the connection is gone. The kernel and the shell both say so: the first time
+    /// is an interrupt, and no further one is a second.
+    hangup: Option<Signal>,
 }
 
 impl Interrupts {
@@ -38,6 +44,10 @@ impl Interrupts {
         Ok(Self {
             ctrl_c: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: match ignores_hangups() {
+                true => None,
+                false => Some(signal(SignalKind::hangup())?),
+            },
         })
     }
 
@@ -46,8 +56,29 @@ impl Interrupts {
         tokio::select! {
             _ = self.ctrl_c.recv() => {}
             _ = self.terminate.recv() => {}
+            () = first(&mut self.hangup) => {}
         }
     }
+}
+
+/// Waits for `signal`, once; without one for ever.
+async fn first(signal: &mut Option<Signal>) {
+    match signal {
+        Some(waited) => {
+            waited.recv().await;
+            *signal = None;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether whoever started this process had it ignore SIGHUP, as `nohup` does.
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string(STATUS).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Bit 0 is signal 1.
+    mask.is_some_and(|mask| mask & 1 != 0)
 }
 
 /// What this command has sent that changes something.
@@ -110,7 +141,7 @@ impl Pending {
         self.lock().call_id.clone()
     }
 
-    /// Ctrl-C and SIGTERM, for a verb that brings its work to an end by itself.
+    /// Ctrl-C, SIGTERM and SIGHUP, for a verb that brings its work to an end by itself.
     pub(crate) fn interrupts(&self) -> io::Result<Interrupts> {
         let mut state = self.lock();
         state.handled = true;

@@ -140,7 +140,7 @@ fn a_script_registers_again_and_finds_its_token_file() {
     assert_eq!(std::fs::read_to_string(file).unwrap(), "PCT1-FORMER");
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill")
         .args([&format!("-{name}"), &child.id().to_string()])
         .status();
@@ -161,7 +161,7 @@ fn end(mut child: Child) -> (ExitStatus, String) {
 #[test]
 fn who_interrupts_a_change_is_told_its_call_and_how_to_look() {
     let fake = Fake::start();
-    for (name, sent) in [("ann", "INT"), ("bob", "TERM")] {
+    for (name, sent) in [("ann", "INT"), ("bob", "TERM"), ("cid", "HUP")] {
         fake.fate(name, Fate::CreatedHangs);
         let child = fake
             .command(&["account", "create", "r", name, "--call-id", "leave-1"])
