@@ -117,7 +117,7 @@ pub(crate) enum CliError {
         call_id: Option<String>,
         detail: String,
     },
-    /// Ctrl-C or SIGTERM, after something was sent that changes something.
+    /// Ctrl-C, SIGTERM or SIGHUP, after something was sent that changes something.
     #[error(
         "{method} was sent, and nobody knows whether it was carried out; look at what there is now{}",
         how_to_look(call_id.as_deref())
@@ -319,7 +319,7 @@ pub(crate) enum CliError {
 /// What the system said of a file, or where it only says that there is one, what to do about it.
 fn why(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AlreadyExists => {
+        io::ErrorKind::AlreadyExists if error.get_ref().is_none() => {
             "it is there already; name another file, or move that one away".to_owned()
         }
         _ => error.to_string(),

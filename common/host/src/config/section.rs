@@ -203,6 +203,11 @@ impl<'a> Section<'a> {
         found
     }
 
+    /// One of the tables that [`Self::named_tables`] gave.
+    pub fn within(&self, name: &str, table: &'a Table) -> Section<'a> {
+        Section::new(self.full_key(name), table, self.problems)
+    }
+
     /// Ends the reading: every key that was not asked for is a problem.
     pub fn finish(self) {
         let place = if self.path.is_empty() {

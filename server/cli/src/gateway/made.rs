@@ -15,6 +15,8 @@ pub(super) struct Made {
     pub(super) name: String,
     pub(super) bundle: PathBuf,
     pub(super) token_file: PathBuf,
+    /// It is reached through TLS alone, and its bundle has none.
+    pub(super) lacks_tls: bool,
     pub(super) came: Came,
 }
 
@@ -39,19 +41,24 @@ impl Made {
 
     /// What came of it: a word, and what is to be known besides.
     fn result(&self) -> (&'static str, String) {
-        match &self.came {
-            Came::Added { .. } => ("added", String::new()),
-            Came::Present { token_is_here, .. } if *token_is_here => ("present", String::new()),
+        let (word, token) = match &self.came {
+            Came::Added { .. } => ("added", None),
+            Came::Present { token_is_here, .. } if *token_is_here => ("present", None),
             Came::Present { .. } => (
                 "present",
-                format!(
+                Some(format!(
                     "its token is not here: where it is lost, `portcullis gateway token {} --token-file {}` makes another",
                     self.name,
                     self.token_file.display()
-                ),
+                )),
             ),
-            Came::Failed(why) => ("FAILED", why.clone()),
-        }
+            Came::Failed(why) => return ("FAILED", why.clone()),
+        };
+        let tls = self.lacks_tls.then(|| {
+            "it is reached through TLS alone, and its bundle has no [tls]: add one, or it gets no link".to_owned()
+        });
+        let notes: Vec<_> = token.into_iter().chain(tls).collect();
+        (word, notes.join("; "))
     }
 
     /// Its id and address, the file with its token, and until when that is valid in milliseconds

@@ -8,17 +8,18 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path, PathBuf, absolute};
 
 use clap::Args;
-use portcullis_host::{names, text};
+use portcullis_host::names;
 use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::{AddGatewayRequest, ListGatewaysRequest};
 use serde_json::json;
 use tonic::Code;
 use zeroize::Zeroizing;
 
-use super::bundle::{Bundle, Common};
+use super::bundle::{self, Bundle, Common};
+use super::connectors::Connectors;
 use super::made::{Came, Made, write_list};
 use super::roster::Wanted;
-use super::token::{NewFile, lost};
+use super::token::{NewFile, is_taken, is_written, lost};
 use super::{at_once, install};
 use crate::context::Context;
 use crate::error::CliError;
@@ -29,8 +30,6 @@ use crate::view::View;
 pub(super) const LIST: &str = "gateways.csv";
 /// Names that a message has; the others are counted.
 const NAMED: usize = 20;
-/// Bytes of the connectors' configuration at most.
-const MAX_CONNECTORS: u64 = 1 << 20;
 /// Where the server waits for gateways that dial out.
 const SERVER_PORT: u16 = 9279;
 
@@ -49,7 +48,8 @@ pub(super) struct ManyArgs {
     /// none is given
     #[arg(long, value_name = "HOST:PORT", requires = "out")]
     server: Option<String>,
-    /// Into every bundle: the connectors, as they stand in this file
+    /// Into every bundle: the connectors, as they stand in this file, and other tables that all
+    /// gateways have in common, such as [tls]
     #[arg(long, value_name = "FILE", requires = "out")]
     connectors: Option<PathBuf>,
 }
@@ -66,6 +66,8 @@ struct Planned {
     request: AddGatewayRequest,
     bundle: Bundle,
     token_file: PathBuf,
+    /// It is reached through TLS alone, and its bundle has none.
+    lacks_tls: bool,
 }
 
 impl ManyArgs {
@@ -88,21 +90,18 @@ impl ManyArgs {
         let mut planned = Vec::with_capacity(wanted.len());
         for gateway in wanted {
             let token_file = tokens.join(format!("{}.token", gateway.name));
-            if !present.contains(&gateway.name) && token_file.exists() {
+            if !present.contains(&gateway.name) && is_taken(&token_file) {
                 let error = io::ErrorKind::AlreadyExists.into();
                 return Err(CliError::file("create", &token_file)(error));
             }
             planned.push(Planned {
                 bundle: Bundle::new(out, &gateway, &common)?,
+                lacks_tls: gateway.require_tls && !common.has_tls(),
                 request: request(gateway, manner),
                 token_file,
             });
         }
-        make_folder(out)?;
-        make_folder(tokens)?;
-        for one in &planned {
-            one.bundle.write()?;
-        }
+        prepare(out, tokens, &planned).map_err(unregistered)?;
         let made = add(context, &gateways, planned).await?;
         // What came of them is told in any case.
         let listed = write_list(&out.join(LIST), &made);
@@ -114,16 +113,10 @@ impl ManyArgs {
             names::host_port(server, Some(SERVER_PORT))
                 .map_err(|error| CliError::Usage(format!("--server `{server}`: {error}")))
         });
-        let connectors = match self.connectors.as_deref() {
-            Some(path) => {
-                let read = text::read_file(path, MAX_CONNECTORS);
-                Some(read.map_err(CliError::text(path))?.as_str().to_owned())
-            }
-            None => None,
-        };
+        let connectors = self.connectors.as_deref().map(Connectors::read);
         Ok(Common {
             server: server.transpose()?,
-            connectors,
+            connectors: connectors.transpose()?,
             pairing: manner.allow_pairing,
         })
     }
@@ -203,6 +196,33 @@ async fn present(
     })
 }
 
+/// The folders, and all the bundles; where that fails, no bundle.
+fn prepare(out: &Path, tokens: &Path, planned: &[Planned]) -> Result<(), CliError> {
+    make_folder(out)?;
+    make_folder(tokens)?;
+    let bundles: Vec<_> = planned.iter().map(|one| &one.bundle).collect();
+    bundle::write_all(&bundles)
+}
+
+/// What failed, failed before anything was asked of the server.
+fn unregistered(error: CliError) -> CliError {
+    match error {
+        CliError::File {
+            action,
+            path,
+            source,
+        } => CliError::File {
+            action,
+            path,
+            source: io::Error::new(
+                source.kind(),
+                format!("{source}; nothing was registered, and no new bundle was left"),
+            ),
+        },
+        other => other,
+    }
+}
+
 fn make_folder(folder: &Path) -> Result<(), CliError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(CliError::file("create the folder", folder))
@@ -231,6 +251,7 @@ async fn add(
             name: one.request.name,
             bundle: one.bundle.folder().to_owned(),
             token_file: one.token_file,
+            lacks_tls: one.lacks_tls,
             came: came
                 .unwrap_or_else(not_asked)
                 .unwrap_or_else(|error| Came::Failed(error.to_string())),
@@ -240,7 +261,7 @@ async fn add(
 }
 
 /// The token's file is there before anything is asked of the server, and goes away again where no
-/// token comes.
+/// token comes. One that holds something is that of a gateway that is there.
 async fn added(
     mut gateways: GatewaysClient,
     request: AddGatewayRequest,
@@ -258,7 +279,7 @@ async fn added(
         return Ok(Came::Present {
             gateway_id: gateway.gateway_id,
             address: gateway.address,
-            token_is_here: file.is_none(),
+            token_is_here: file.is_none() && is_written(token_file),
         });
     };
     let secret = Zeroizing::new(token.token);

@@ -4,6 +4,7 @@ mod add;
 mod alarms;
 mod at_once;
 mod bundle;
+mod connectors;
 mod install;
 mod life;
 mod list;

@@ -1,14 +1,15 @@
 //! How an enrolment token is handed over: printed this once, or written to a new file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use portcullis_host::output;
+use portcullis_host::{output, private_files};
 use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::{AddGatewayRequest, EnrolmentToken, Gateway, ShowGatewayRequest};
+use rustix::fs::OFlags;
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -176,14 +177,14 @@ pub(super) struct NewFile {
 }
 
 impl NewFile {
-    /// Readable by its owner alone.
+    /// Readable by its owner alone. A command that was killed on its way leaves an empty one
+    /// behind, which is taken over.
+    ///
+    /// # Errors
+    /// [`CliError::File`]; [`CliError::is_there_already`] where it holds something, is another
+    /// user's, or is held by another command.
     pub(super) fn create(path: PathBuf) -> Result<Self, CliError> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(CliError::file("create", &path))?;
+        let file = created(&path).map_err(CliError::file("create", &path))?;
         Ok(Self {
             file,
             path,
@@ -198,6 +199,53 @@ impl NewFile {
             .and_then(|()| self.file.sync_all())?;
         self.kept = true;
         Ok(self.path.clone())
+    }
+}
+
+/// Whether there is something at `path` that no command left behind empty, so that no token can go
+/// there.
+pub(super) fn is_taken(path: &Path) -> bool {
+    let there = path.symlink_metadata();
+    there.is_ok_and(|there| !is_left_over(&there))
+}
+
+/// Whether something was written to the file at `path`.
+pub(super) fn is_written(path: &Path) -> bool {
+    path.metadata().is_ok_and(|there| there.len() > 0)
+}
+
+/// An empty file of this user's own, under no other name.
+fn is_left_over(there: &Metadata) -> bool {
+    let own = private_files::exposure(there.uid(), there.mode()).is_none();
+    there.is_file() && there.len() == 0 && there.nlink() == 1 && own
+}
+
+/// A new file, or an empty one that nobody holds. It is locked: of two commands at once the other
+/// one does not take it for a left-over.
+fn created(path: &Path) -> io::Result<File> {
+    let there_already = || io::Error::from(io::ErrorKind::AlreadyExists);
+    let new = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    let file = match new {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !is_taken(path) => {
+            OpenOptions::new()
+                .write(true)
+                .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+                .open(path)?
+        }
+        other => other?,
+    };
+    // Where the file system has no locks, two commands at once are the caller's to avoid.
+    if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Err(there_already());
+    }
+    // Whoever held it until now may have written to it, or removed it: then it has no name.
+    match is_left_over(&file.metadata()?) {
+        true => Ok(file),
+        false => Err(there_already()),
     }
 }
 

@@ -13,7 +13,7 @@ use portcullis_common::listing::{Listed, ListingKey};
 use portcullis_proto::admin::v1::{
     AddGatewayRequest, AddGatewayResponse, CancelQueuedRequest, EnrolmentToken, ExecuteRequest,
     Gateway, ListAuditRequest, ListGatewaysResponse, ListResourcesRequest, QueuedCall, QueuedState,
-    ShowGatewayRequest, WatchQueuedRequest,
+    ShowGatewayRequest, UpgradeStatusResponse, WatchQueuedRequest,
 };
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::search_item::Kind;
@@ -31,13 +31,14 @@ use tonic::Status;
 use tonic::codegen::Service;
 
 pub(crate) use answers::Fate;
-use answers::{State, cancelled, end_of_sync, failure, group, ids, object, shown};
+use answers::{State, cancelled, end_of_sync, failure, group, head, ids, object, shown, versions};
 
 /// The server; it ends with this value.
 pub(crate) struct Fake {
     pub(crate) folder: tempfile::TempDir,
     state: Arc<Mutex<State>>,
     called: Arc<Notify>,
+    released: Arc<Notify>,
     runtime: Option<Runtime>,
 }
 
@@ -47,6 +48,7 @@ impl Fake {
             folder: tempfile::tempdir().unwrap(),
             state: Arc::default(),
             called: Arc::default(),
+            released: Arc::default(),
             runtime: None,
         };
         fake.listen();
@@ -63,6 +65,7 @@ impl Fake {
         let calls = FakeCalls {
             state: Arc::clone(&self.state),
             called: Arc::clone(&self.called),
+            released: Arc::clone(&self.released),
         };
         runtime.spawn(
             tonic::transport::Server::builder()
@@ -156,6 +159,16 @@ impl Fake {
             calls
                 .any(|call| matches!(&call.verb, Some(Verb::Create(create)) if create.name == name))
         });
+    }
+
+    /// Waits until a gateway of this name was registered.
+    pub(crate) fn wait_for_gateway(&self, name: &str) {
+        self.wait_for(|state| state.gateways.iter().any(|gateway| gateway == name));
+    }
+
+    /// Answers who has registered the gateway `held`, which gets no answer until then.
+    pub(crate) fn release(&self) {
+        self.released.notify_one();
     }
 
     /// Waits until so many queued calls have been followed.
@@ -273,6 +286,7 @@ pub(crate) fn results(path: &Path) -> Vec<serde_json::Value> {
 struct FakeCalls {
     state: Arc<Mutex<State>>,
     called: Arc<Notify>,
+    released: Arc<Notify>,
 }
 
 impl Service<http::Request<Body>> for FakeCalls {
@@ -290,7 +304,24 @@ impl Service<http::Request<Body>> for FakeCalls {
             Box::pin(async move {
                 if path == "/portcullis.admin.v1.Gateways/Add" {
                     let request = AddGatewayRequest::decode(encoded).unwrap();
-                    return Ok(once(&fake.add_gateway(request)?));
+                    let (held, answer) = (request.name == "held", fake.add_gateway(request)?);
+                    fake.called.notify_waiters();
+                    if held {
+                        fake.released.notified().await;
+                    }
+                    return Ok(once(&answer));
+                }
+                if path == "/portcullis.admin.v1.Fleet/UpgradeCheck" {
+                    return Ok(once(&versions()));
+                }
+                if path == "/portcullis.admin.v1.Fleet/UpgradeStatus" {
+                    return Ok(once(&UpgradeStatusResponse::default()));
+                }
+                if path == "/portcullis.admin.v1.Audit/Export" {
+                    return Ok(once(&head()));
+                }
+                if path == "/portcullis.admin.v1.Audit/Archive" {
+                    return Err(Status::aborted("another archive has moved them"));
                 }
                 if path == "/portcullis.admin.v1.Gateways/List" {
                     return Ok(once(&ListGatewaysResponse {

@@ -1,14 +1,22 @@
 //! `gateway add` of many at once.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::process::Stdio;
 
+use crate::exit::signal;
 use crate::fake::{Fake, Finished};
 
 const TOKEN: &str = "PCT1-TOKEN";
 
 fn add(fake: &Fake, arguments: &[&str]) -> Finished {
+    let arguments = with_folders(fake, arguments);
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    fake.run(&arguments)
+}
+
+fn with_folders(fake: &Fake, arguments: &[&str]) -> Vec<String> {
     let out = fake.folder.path().join("bundles");
     let tokens = fake.folder.path().join("tokens");
     let folders = [
@@ -17,7 +25,8 @@ fn add(fake: &Fake, arguments: &[&str]) -> Finished {
         "--tokens",
         tokens.to_str().unwrap(),
     ];
-    fake.run(&[&["gateway", "add"], arguments, &folders].concat())
+    let all = [&["gateway", "add"], arguments, &folders].concat();
+    all.into_iter().map(str::to_owned).collect()
 }
 
 fn mode(path: &Path) -> u32 {
@@ -126,7 +135,7 @@ fn what_makes_no_sense_is_refused_and_nothing_is_made() {
     }
     let folder = fake.folder.path();
     let outside = folder.join("x");
-    std::os::unix::fs::symlink(folder, folder.join("link")).unwrap();
+    symlink(folder, folder.join("link")).unwrap();
     for inside in ["x/y", "z/../x/y", "link/x"] {
         let told = fake.run(
             &[
@@ -145,4 +154,160 @@ fn what_makes_no_sense_is_refused_and_nothing_is_made() {
         assert!(told.err.contains("carried apart"), "{told:?}");
     }
     assert!(fake.gateways().is_empty() && !outside.exists());
+}
+
+#[test]
+fn a_hangup_lets_come_to_its_end_what_is_under_way() {
+    let fake = Fake::start();
+    let file = fake.file("all.csv", "name\nheld\n");
+    let from = ["--from", file.to_str().unwrap(), "--server", "central"];
+    let arguments = with_folders(&fake, &from);
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let mut command = fake.command(&arguments);
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    fake.wait_for_gateway("held");
+    // The kernel says it, and the shell does.
+    signal(&child, "HUP");
+    signal(&child, "HUP");
+    fake.release();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let token = fake.folder.path().join("tokens/held.token");
+    assert_eq!(fs::read_to_string(token).unwrap().trim(), TOKEN);
+    assert!(fake.folder.path().join("bundles/gateways.csv").exists());
+}
+
+#[test]
+fn what_a_killed_command_left_empty_is_no_token_and_no_bundle() {
+    let fake = Fake::start();
+    let file = fake.file("all.csv", "name\nheld\nweb1\ntaken\n");
+    let from = ["--from", file.to_str().unwrap(), "--server", "central"];
+    let arguments = with_folders(&fake, &[&from[..], &["--if-absent"]].concat());
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let mut command = fake.command(&arguments);
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    fake.wait_for_gateway("held");
+    let root = fake.folder.path();
+    let (bundles, tokens) = (root.join("bundles"), root.join("tokens"));
+    let held = tokens.join("held.token");
+    // Until it is killed the file is its own, empty as it is.
+    let name = held.to_str().unwrap();
+    let beside = fake.run(&["gateway", "add", "x", "--dial-out", "--token-file", name]);
+    assert_eq!(beside.code, Some(1), "{beside:?}");
+    assert!(beside.err.contains("it is there already"), "{beside:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(fs::read(&held).unwrap(), b"");
+    fs::write(bundles.join("web1/gateway.toml"), "").unwrap();
+    for name in ["web1.token", "taken.token"] {
+        fs::write(tokens.join(name), "").unwrap();
+        let private = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(tokens.join(name), private).unwrap();
+    }
+    fake.release();
+    let again = add(&fake, &[&from[..], &["--if-absent"]].concat());
+    assert_eq!(again.code, Some(0), "{again:?}");
+    for name in ["held", "web1"] {
+        let token = fs::read_to_string(tokens.join(format!("{name}.token")));
+        assert_eq!(token.unwrap().trim(), TOKEN);
+        let bundle = fs::read_to_string(bundles.join(name).join("gateway.toml"));
+        assert!(bundle.unwrap().contains("[dial_out]"));
+    }
+    // This one has a token, which was not in the file.
+    assert!(again.out.contains("gateway token taken"), "{again:?}");
+    assert!(!tokens.join("taken.token").exists());
+    // What holds something is never taken for a left-over.
+    let refused = add(&fake, &from);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+}
+
+#[test]
+fn connectors_that_no_gateway_could_take_are_refused_before_anything_is_done() {
+    let fake = Fake::start();
+    let one = ["--count", "1", "--template", "w%d", "--dial-out"];
+    let with = |content: &str| {
+        let file = fake.file("c.toml", content);
+        let rest = ["--server", "c", "--connectors", file.to_str().unwrap()];
+        add(&fake, &[&one[..], &rest].concat())
+    };
+    let unix = "[connectors.a]\ntype = \"unix\"\n";
+    for (content, told) in [
+        ("no toml at all\n", "c.toml:1: "),
+        ("", "at least one [connectors.NAME]"),
+        (
+            "[connectors.a]\ntype = \"unixx\"\n",
+            "c.toml:2: connectors.a.type: there is no `unixx`; there are unix, script, ldap, active-directory, sql",
+        ),
+        ("[connectors.a]\n", "c.toml:1: connectors.a.type: missing"),
+        ("connectors.a.type = \"unix\"\n", "before the first table"),
+        (
+            &format!("{unix}[listen]\naddress = \"[::]:1\"\n"),
+            "c.toml:3: listen: every bundle has this by itself",
+        ),
+        (
+            &format!("{unix}[conectors.b]\n"),
+            "c.toml:3: conectors: no table",
+        ),
+    ] {
+        let refused = with(content);
+        assert_eq!(refused.code, Some(2), "{content}: {refused:?}");
+        assert!(refused.err.contains(told), "{content}: {refused:?}");
+    }
+    assert!(fake.gateways().is_empty());
+    assert!(!fake.folder.path().join("bundles").exists());
+    let made = with(&format!("{unix}[log]\nlevel = \"debug\"\n"));
+    assert_eq!(made.code, Some(0), "{made:?}");
+}
+
+#[test]
+fn a_bundle_without_the_tls_that_its_gateway_needs_is_told() {
+    let fake = Fake::start();
+    let file = fake.file("all.csv", "name,require_tls\na,true\nb,no\n");
+    let from = [
+        "--from",
+        file.to_str().unwrap(),
+        "--server",
+        "c",
+        "--output",
+        "json",
+    ];
+    let told = add(&fake, &from);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let note = |index: usize| told.json()["gateways"][index]["note"].clone();
+    assert!(
+        note(0).to_string().contains("add one, or it gets no link"),
+        "{told:?}"
+    );
+    assert_eq!(note(1), "");
+    let tls = fake.file("c.toml", "[connectors.a]\ntype = \"unix\"\n[tls]\n");
+    let other = fake.file("other.csv", "name,require_tls\nc,true\n");
+    let (tls, other) = (tls.to_str().unwrap(), other.to_str().unwrap());
+    let server = ["--server", "c", "--output", "json"];
+    let told = add(
+        &fake,
+        &[&["--from", other, "--connectors", tls], &server[..]].concat(),
+    );
+    assert_eq!(told.json()["gateways"][0]["note"], "", "{told:?}");
+}
+
+#[test]
+fn bundles_that_cannot_be_written_register_nobody() {
+    let fake = Fake::start();
+    let two = ["--count", "2", "--template", "w%d", "--dial-out"];
+    let bundles = fake.folder.path().join("bundles");
+    // A link to nowhere, in the place of the second one.
+    fs::create_dir_all(bundles.join("w2")).unwrap();
+    let link = bundles.join("w2/gateway.toml");
+    symlink("nowhere", &link).unwrap();
+    let failed = add(&fake, &[&two[..], &["--server", "c"]].concat());
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    assert!(failed.err.contains("nothing was registered"), "{failed:?}");
+    assert!(fake.gateways().is_empty() && !bundles.join("w1").exists());
+    fs::remove_file(&link).unwrap();
+    fs::write(&link, "other\n").unwrap();
+    let other = add(
+        &fake,
+        &[&two[..], &["--server", "c", "--if-absent"]].concat(),
+    );
+    assert!(other.err.contains("with other contents"), "{other:?}");
+    assert!(fake.gateways().is_empty());
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use portcullis_proto::admin::v1::audit_record::Record;
 use portcullis_proto::admin::v1::{
-    AuditEntry, Gateway, ListAuditRequest, ListAuditResponse, ListResourcesRequest,
-    ListResourcesResponse, QueuedCall, QueuedState, Resource,
+    AuditEntry, AuditHead, AuditRecord, Gateway, ListAuditRequest, ListAuditResponse,
+    ListResourcesRequest, ListResourcesResponse, QueuedCall, QueuedState, Resource,
+    UpgradeCheckResponse, VersionFit,
 };
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::done::Detail;
@@ -309,5 +311,27 @@ fn schema() -> Schema {
 pub(super) fn end_of_sync(end: SearchEnd) -> SearchItem {
     SearchItem {
         kind: Some(Kind::End(end)),
+    }
+}
+
+/// A fleet with one gateway that fits, and one that was never connected.
+pub(super) fn versions() -> UpgradeCheckResponse {
+    let gateway = |name: &str, version: &str| VersionFit {
+        gateway: name.to_owned(),
+        version: version.to_owned(),
+        fits: !version.is_empty(),
+        detail: String::new(),
+    };
+    UpgradeCheckResponse {
+        server_version: "0.1.0".to_owned(),
+        server_fits: true,
+        gateways: vec![gateway("web1", "0.1.0"), gateway("new1", "")],
+    }
+}
+
+/// The end of an export.
+pub(super) fn head() -> AuditRecord {
+    AuditRecord {
+        record: Some(Record::Head(AuditHead::default())),
     }
 }
