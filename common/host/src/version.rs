@@ -24,24 +24,23 @@ impl Version {
         self.major == other.major && self.minor.abs_diff(other.minor) <= 1
     }
 
-    /// The minor version next to this one on the way to `goal`.
+    /// The minor version next to this one on the way to `goal`; `None`: that is of another major
+    /// version, and no minor version leads there.
     #[must_use]
-    pub const fn step_towards(self, goal: Self) -> Self {
+    pub const fn step_towards(self, goal: Self) -> Option<Self> {
+        if self.major != goal.major {
+            return None;
+        }
         let minor = if goal.minor > self.minor {
             self.minor.saturating_add(1)
         } else {
             self.minor.saturating_sub(1)
         };
-        Self {
+        Some(Self {
             minor,
             patch: 0,
             ..self
-        }
-    }
-
-    /// Whether both have the same major version.
-    pub const fn same_major(self, other: Self) -> bool {
-        self.major == other.major
+        })
     }
 }
 
@@ -97,8 +96,10 @@ mod tests {
             assert_eq!(other.fits(one), fit, "{other} {one}");
         }
         let (old, new): (Version, Version) = ("1.4.3".parse().unwrap(), "1.7.0".parse().unwrap());
-        assert_eq!(old.step_towards(new).to_string(), "1.5.0");
-        assert_eq!(new.step_towards(old).to_string(), "1.6.0");
+        let step = |from: Version, to| from.step_towards(to).map(|version| version.to_string());
+        assert_eq!(step(old, new).as_deref(), Some("1.5.0"));
+        assert_eq!(step(new, old).as_deref(), Some("1.6.0"));
+        assert_eq!(step(old, "2.0.0".parse().unwrap()), None);
     }
 
     #[test]

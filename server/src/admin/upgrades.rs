@@ -71,9 +71,11 @@ impl Request for proto::UpgradeRequest {
         let own = version(OWN)?;
         if !own.fits(wanted) {
             return Err(AdminError::Precondition(format!(
-                "gateways of version {} do not fit this server of version {OWN}: upgrade by way of {}, the server first",
-                self.version,
-                own.step_towards(wanted)
+                "gateways of version {wanted} do not fit this server of version {OWN}: {}",
+                match own.step_towards(wanted) {
+                    Some(step) => format!("upgrade by way of {step}, the server first"),
+                    None => other_major(wanted),
+                }
             )));
         }
         if self.within_ms == 0 || self.within_ms.max(self.settle_ms) > MAX_TIME_MS {
@@ -198,6 +200,11 @@ fn version(text: &str) -> Result<Version, AdminError> {
         .map_err(|error| AdminError::Malformed(format!("`{}`: {error}", names::shortened(text))))
 }
 
+/// What to do where the way to `wanted` is none of minor versions.
+fn other_major(wanted: Version) -> String {
+    format!("their major versions differ, and the notes of version {wanted} say how to get there")
+}
+
 /// Whether `gateway` goes on with a server of version `wanted`.
 fn fit(services: &Services, gateway: Gateway, wanted: Version) -> proto::VersionFit {
     let now = services.fleet.status(&gateway.name);
@@ -207,13 +214,12 @@ fn fit(services: &Services, gateway: Gateway, wanted: Version) -> proto::Version
     let told = now.or(gateway.version).unwrap_or_default();
     let (fits, detail) = match told.parse::<Version>() {
         Ok(version) if version.fits(wanted) => (true, String::new()),
-        Ok(version) if version.same_major(wanted) => (
+        Ok(version) => (
             false,
-            format!("go by way of {}", version.step_towards(wanted)),
-        ),
-        Ok(_) => (
-            false,
-            "another major version: its notes say how to get there".to_owned(),
+            match version.step_towards(wanted) {
+                Some(step) => format!("go by way of {step}"),
+                None => other_major(wanted),
+            },
         ),
         Err(_) if told.is_empty() => (
             false,

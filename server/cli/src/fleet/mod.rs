@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use portcullis_proto::admin::v1::fleet_client::FleetClient;
+use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::{
-    ResumeUpgradeRequest, StopUpgradeRequest, UpgradeCheckRequest, UpgradeRequest,
-    UpgradeStatusRequest, UpgradeStatusResponse,
+    ResumeUpgradeRequest, ShowGatewayRequest, StopUpgradeRequest, UpgradeCheckRequest,
+    UpgradeRequest, UpgradeStatusRequest, UpgradeStatusResponse,
 };
 use serde_json::json;
+use tonic::Code;
 
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, code};
 use crate::task::follow::{Where, go_on, started};
 use crate::view::printable;
 
@@ -30,7 +32,8 @@ The server sends no program. What sets the hosts up asks `portcullis fleet upgra
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FleetCommand {
-    /// Tell which gateways go on with a server of this version; ends with 1 where one does not
+    /// Tell which gateways go on with a server of this version; ends with 1 where one does not. Of
+    /// those that were never connected nobody knows
     UpgradeCheck {
         /// MAJOR.MINOR.PATCH
         version: String,
@@ -70,7 +73,8 @@ enum UpgradeVerb {
     Status,
     /// List the gateways that may be upgraded now, a line each; with --gateway, say it of one
     Released {
-        /// Only this one: exit 0 where it may be upgraded now, 1 where it may not
+        /// Only this one: exit 0 where it may be upgraded now, 1 where it may not, 2 where there is
+        /// no such gateway
         #[arg(long, value_name = "NAME")]
         gateway: Option<String>,
     },
@@ -97,7 +101,11 @@ async fn check(context: &Context, version: String) -> Result<(), CliError> {
     let request = UpgradeCheckRequest { version };
     let checked = fleet.upgrade_check(request).await?.into_inner();
     context.print(&checked)?;
-    let misfits = checked.gateways.iter().filter(|one| !one.fits).count();
+    let misfits = checked
+        .gateways
+        .iter()
+        .filter(|one| view::is_misfit(one))
+        .count();
     match (checked.server_fits, misfits) {
         (true, 0) => Ok(()),
         (server_fits, gateways) => Err(CliError::VersionsUnfit {
@@ -118,7 +126,7 @@ impl UpgradeArgs {
             }
             Some(UpgradeVerb::Released { gateway }) => {
                 let status = fleet.upgrade_status(UpgradeStatusRequest {}).await?;
-                return released(context, &status.into_inner(), gateway);
+                return released(context, &status.into_inner(), gateway).await;
             }
             Some(UpgradeVerb::Stop) => {
                 let stopped = fleet.stop_upgrade(StopUpgradeRequest {}).await?;
@@ -147,7 +155,7 @@ impl UpgradeArgs {
 }
 
 /// Those that may be upgraded now.
-fn released(
+async fn released(
     context: &Context,
     status: &UpgradeStatusResponse,
     gateway: Option<String>,
@@ -163,7 +171,10 @@ fn released(
             ),
             &json!({ "gateway": name, "version": status.version, "released": true }),
         ),
-        Some(name) => Err(CliError::NotReleased { gateway: name }),
+        Some(name) => {
+            exists(context, &name).await?;
+            Err(CliError::NotReleased { gateway: name })
+        }
         None => {
             let lines: Vec<_> = names.iter().map(|name| printable(name)).collect();
             let text = match lines.is_empty() {
@@ -177,6 +188,22 @@ fn released(
                 false => context.write(&text),
             }
         }
+    }
+}
+
+/// Whoever waits for a gateway that there is not would wait for ever.
+async fn exists(context: &Context, name: &str) -> Result<(), CliError> {
+    let mut gateways = context.client(GatewaysClient::new).await?;
+    let name = name.to_owned();
+    match gateways
+        .show(ShowGatewayRequest { name: name.clone() })
+        .await
+    {
+        Err(status) if code(&status) == Code::NotFound => Err(CliError::Usage(format!(
+            "there is no gateway `{}`: `portcullis gateway list` shows those there are",
+            printable(&name)
+        ))),
+        shown => Ok(shown.map(|_| ())?),
     }
 }
 

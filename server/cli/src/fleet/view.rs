@@ -2,10 +2,20 @@
 
 use std::time::SystemTime;
 
-use portcullis_proto::admin::v1::{UpgradeCheckResponse, UpgradeStatusResponse};
+use portcullis_proto::admin::v1::{UpgradeCheckResponse, UpgradeStatusResponse, VersionFit};
 use serde_json::{Value, json};
 
-use crate::view::{View, list};
+use crate::view::{View, list, printable};
+
+/// Whether it is known not to fit.
+pub(super) fn is_misfit(gateway: &VersionFit) -> bool {
+    !gateway.fits && !is_unknown(gateway)
+}
+
+/// Whether it was never connected, so that it never said what it is.
+fn is_unknown(gateway: &VersionFit) -> bool {
+    gateway.version.is_empty()
+}
 
 impl View for UpgradeCheckResponse {
     fn table(&self, _: SystemTime) -> String {
@@ -19,7 +29,8 @@ impl View for UpgradeCheckResponse {
                 false => "it may be replaced by the next minor version only".to_owned(),
             },
         ];
-        let gateways = self.gateways.iter().map(|one| {
+        let told = self.gateways.iter().filter(|one| !is_unknown(one));
+        let gateways = told.map(|one| {
             vec![
                 one.gateway.clone(),
                 one.version.clone(),
@@ -27,21 +38,32 @@ impl View for UpgradeCheckResponse {
                 one.detail.clone(),
             ]
         });
-        list(
+        let table = list(
             &["program", "version", "result", "note"],
             std::iter::once(server).chain(gateways),
-        )
+        );
+        let unknown = self.gateways.iter().filter(|one| is_unknown(one));
+        let unknown: Vec<_> = unknown.map(|one| printable(&one.gateway)).collect();
+        match unknown.as_slice() {
+            [] => table,
+            names => format!(
+                "{table}\n\nnever connected, so that nobody knows their version; install them in that one: {}",
+                names.join(" ")
+            ),
+        }
     }
 
     fn json(&self) -> Value {
         json!({
             "server": { "version": self.server_version, "fits": self.server_fits },
-            "gateways": self.gateways.iter().map(|one| json!({
+            "gateways": self.gateways.iter().filter(|one| !is_unknown(one)).map(|one| json!({
                 "gateway": one.gateway,
                 "version": one.version,
                 "fits": one.fits,
                 "note": one.detail,
             })).collect::<Value>(),
+            "never_connected": self.gateways.iter().filter(|one| is_unknown(one))
+                .map(|one| &one.gateway).collect::<Vec<_>>(),
         })
     }
 }
@@ -63,7 +85,7 @@ impl View for UpgradeStatusResponse {
         let heading = ["wave", "state", "released", "note", "gateways"];
         format!(
             "to version {}\n\n{}\n\n{}",
-            crate::view::printable(&self.version),
+            printable(&self.version),
             list(&heading, rows),
             task.table(now)
         )

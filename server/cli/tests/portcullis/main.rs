@@ -9,6 +9,7 @@ mod calls;
 mod exit;
 mod fake;
 mod fan_out;
+mod fleet;
 mod import;
 mod many_gateways;
 mod output;

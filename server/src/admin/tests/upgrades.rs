@@ -48,7 +48,11 @@ async fn waves_that_make_no_sense_are_refused() {
         ),
         (vec![wave("a", &[], false)], OWN, "has no gateway"),
         (vec![group], OWN, "no gateway is in group `none`"),
-        (vec![wave("a", &["web1"], false)], "9.0.0", "do not fit"),
+        (
+            vec![wave("a", &["web1"], false)],
+            "9.0.0",
+            "their major versions differ",
+        ),
         (vec![wave("a", &["web1"], false)], "soon", "no version"),
     ] {
         let refused = server.ask(&owner(), upgrade(waves, version)).await;
