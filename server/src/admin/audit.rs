@@ -1,6 +1,7 @@
 //! The audit log: read, checked, exported, and accepted after a restore.
 
 use portcullis_common::id::ServerId;
+use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::admin::v1::audit_record::Record;
 use prost::Message as _;
@@ -166,6 +167,11 @@ async fn export_archivable(
     let services = &context.services;
     let most = forwarded_to(services).await?;
     let before = u64::try_from(before_unix_ms).unwrap_or(0);
+    if before > clock::now().0 {
+        return Err(AdminError::malformed(
+            "that time is later than now: the whole log would go. Name one that has passed; `--before 0s` is this moment",
+        ));
+    }
     let head = services.audit.archivable(before, most).await?;
     let Some(head) = head else {
         return Err(AdminError::Precondition(
@@ -235,6 +241,9 @@ impl Request for proto::ArchiveAuditRequest {
         let removed = services.audit.archive(end, most).await;
         let removed = removed.map_err(|error| match error {
             ArchiveError::Audit(error) => AdminError::from(error),
+            error @ (ArchiveError::Moved(_) | ArchiveError::UnderWay) => {
+                AdminError::Outdated(error.to_string())
+            }
             error => AdminError::Precondition(error.to_string()),
         })?;
         Ok(proto::ArchiveAuditResponse { removed })

@@ -40,6 +40,14 @@ pub enum ArchiveError {
         "entry {0} of the file is not the one in the log: the file is another server's, or of another state of this one"
     )]
     Unknown(u64),
+    /// Those up to this one are gone.
+    #[error(
+        "the entries up to {0} are no longer in the log: another `audit archive` has moved them into its file"
+    )]
+    Moved(u64),
+    /// Another one is under way.
+    #[error("another `audit archive` is under way: give this one again once that has ended")]
+    UnderWay,
     /// Something is wrong up to there.
     #[error("the log is not sound up to entry {0}: `portcullis audit verify` says why")]
     Unsound(u64),
@@ -98,10 +106,16 @@ impl AuditLog {
     /// # Errors
     /// [`ArchiveError`]; where it failed on the way, some are gone and the log is sound.
     pub async fn archive(&self, end: AuditTip, most: u64) -> Result<u64, ArchiveError> {
+        let Ok(_one_at_a_time) = self.archiving.try_lock() else {
+            return Err(ArchiveError::UnderWay);
+        };
         let chain = Chain::load(&self.repository, self.server).await?;
         let Anchor::At(start) = anchor(&self.repository, &chain).await? else {
             return Err(ArchiveError::Unsound(end.count));
         };
+        if end.count <= start.count {
+            return Err(ArchiveError::Moved(end.count));
+        }
         // After a loss of power the log is held against this head, or a later one.
         let head = self.flushed_head().await?;
         let needed = self.first_needed().await?;

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use portcullis_common::id::ServerId;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::config;
 use crate::repository::{AuditTip, Beside, Repository};
@@ -49,6 +49,8 @@ pub struct AuditLog {
     repository: Repository,
     healthy: Arc<AtomicBool>,
     calls: bool,
+    /// Held while entries leave the log for a file.
+    archiving: Arc<Mutex<()>>,
 }
 
 impl AuditLog {
@@ -89,6 +91,7 @@ impl AuditLog {
             repository: repository.clone(),
             healthy,
             calls: settings.calls,
+            archiving: Arc::default(),
         })
     }
 

@@ -235,6 +235,10 @@ async fn an_archive_is_verified_beside_the_log_that_goes_on_after_it() {
     }
     let (one, two) = (site.path().join("one.jsonl"), site.path().join("two.jsonl"));
     let archive = |file: &Path| format!("audit archive {} --before 0s", file.display());
+    let ahead = archive(&one).replace("0s", "2999-01-01");
+    let told = server.portcullis(&ahead).refused().stderr;
+    assert!(told.contains("later than now"), "{told}");
+    assert!(!one.exists());
     server.portcullis(&archive(&one)).ok();
     let list = server.portcullis("audit list --output json").ok().stdout;
     assert!(

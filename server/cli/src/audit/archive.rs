@@ -16,6 +16,7 @@ use portcullis_proto::admin::v1::{
 };
 use portcullis_proto::grpc::Messages;
 use serde_json::json;
+use tonic::Code;
 
 use super::export::{read_line, write_file, write_line};
 use super::verify::MAX_LINE;
@@ -37,8 +38,8 @@ Examples:
 pub(crate) struct ArchiveArgs {
     /// The file to make; or one that this command has made before whose entries are in the log yet
     file: PathBuf,
-    /// What was written before: a day like 2026-11-22, a time like 2026-11-22T08:00:00Z, or how
-    /// long ago, like 90d
+    /// What was written before, which is not later than now: a day like 2026-11-22, a time like
+    /// 2026-11-22T08:00:00Z, or how long ago, like 90d
     #[arg(long, value_name = "TIME", value_parser = super::beginning)]
     before: SystemTime,
 }
@@ -51,16 +52,20 @@ impl ArchiveArgs {
             before_unix_ms: super::unix_ms(self.before),
         };
         let records = client.export(request).await?.into_inner();
-        let head = match self.file.symlink_metadata() {
-            Ok(_) => made_before(&self.file, records).await?,
-            Err(_) => write_file(&self.file, records).await?.1,
+        let (head, is_new) = match self.file.symlink_metadata() {
+            Ok(_) => (made_before(&self.file, records).await?, false),
+            Err(_) => (write_file(&self.file, records).await?.1, true),
         };
         sync_folder(&self.file)?;
         let archived = ArchiveAuditRequest {
             count: head.count,
             mac: head.mac.clone(),
         };
-        let removed = client.archive(archived).await?.into_inner().removed;
+        let removed = match client.archive(archived).await {
+            Ok(answer) => answer.into_inner().removed,
+            Err(status) if is_new => return Err(self.without_copy(status.into())),
+            Err(status) => return Err(status.into()),
+        };
         let (count, mac) = (head.count, HEXLOWER.encode(&head.mac));
         context.say(
             &format!(
@@ -74,6 +79,30 @@ impl ArchiveArgs {
                 "mac": mac,
             }),
         )
+    }
+}
+
+impl ArchiveArgs {
+    /// Where another archive was faster, the file that was just made is a second copy of what its
+    /// file holds, and nothing goes on with it.
+    fn without_copy(&self, error: CliError) -> CliError {
+        match error {
+            CliError::Refused {
+                code: Code::Aborted,
+                message,
+            } => {
+                let path = self.file.display();
+                let left = match std::fs::remove_file(&self.file) {
+                    Ok(()) => format!("{path} was removed again"),
+                    Err(error) => format!("remove {path}, which is not needed ({error})"),
+                };
+                CliError::Refused {
+                    code: Code::Aborted,
+                    message: format!("{message}; {left}"),
+                }
+            }
+            other => other,
+        }
     }
 }
 

@@ -62,3 +62,17 @@ fn a_list_that_is_followed_goes_on_with_what_is_written() {
         assert_eq!(child.wait().unwrap().code(), Some(0));
     }
 }
+
+#[test]
+fn an_archive_that_came_second_leaves_no_copy() {
+    let fake = Fake::start();
+    let file = fake.folder.path().join("archive.jsonl");
+    let late = fake.run(&["audit", "archive", file.to_str().unwrap(), "--before", "1d"]);
+    assert_eq!(late.code, Some(1), "{late:?}");
+    assert!(
+        late.err.contains("another archive has moved them"),
+        "{late:?}"
+    );
+    assert!(late.err.contains("was removed again"), "{late:?}");
+    assert!(!file.exists());
+}

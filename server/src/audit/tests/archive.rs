@@ -172,3 +172,15 @@ async fn what_is_open_or_not_forwarded_or_unsound_or_another_file_stays() {
     assert_eq!(fixture.entries().await.first().unwrap().seq, 1);
     begun.leave();
 }
+
+#[tokio::test]
+async fn what_another_archive_has_moved_is_not_archived_again() {
+    let fixture = Fixture::with_entries().await;
+    let log = &fixture.log;
+    let end = archived(&fixture).await;
+    for count in [end.count, end.count - 1] {
+        let late = log.archive(AuditTip { count, ..end }, u64::MAX).await;
+        assert!(matches!(late, Err(ArchiveError::Moved(_))), "{late:?}");
+    }
+    assert_eq!(fixture.faults().await, []);
+}
