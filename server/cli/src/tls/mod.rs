@@ -4,6 +4,9 @@
 mod authority;
 mod record;
 
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -68,7 +71,7 @@ pub(crate) struct IssueArgs {
     /// The folder of the authorities
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// The folder for what is issued; without it the present one
+    /// The folder for what is issued, made where it is missing; without it the present one
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
     /// For how many days it is valid
@@ -142,6 +145,7 @@ fn issue(
     args: &IssueArgs,
 ) -> Result<(), CliError> {
     let authority = Authority::open(&args.dir, side)?;
+    prepare(&args.out)?;
     // All of them, or none.
     for name in each.iter().filter_map(|names| names.first()) {
         Holder::new(name, &args.out).must_be_free()?;
@@ -167,6 +171,18 @@ fn issue(
         })
     });
     context.say(&sentence, &json.collect())
+}
+
+/// Sees that files can be made in `out`, before anything is entered in a list: makes the folder
+/// where its last part is missing, one that only its owner reads, and tries a file in it.
+fn prepare(out: &Path) -> Result<(), CliError> {
+    match DirBuilder::new().mode(0o700).create(out) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(CliError::file("make the folder", out)(error)),
+    }
+    let tried = tempfile::NamedTempFile::new_in(out).map(drop);
+    tried.map_err(CliError::file("write to", out))
 }
 
 fn revoke(context: &Context, side: SideArg, name: &str, dir: &Path) -> Result<(), CliError> {

@@ -101,3 +101,28 @@ fn names_that_are_none_and_a_key_that_others_can_read_are_refused() {
     assert!(loose.err.contains("chmod 0600"), "{loose:?}");
     assert_ne!(loose.code, Some(0));
 }
+
+#[test]
+fn what_cannot_be_written_is_in_no_list_and_a_missing_folder_is_made() {
+    let fake = Fake::start();
+    let dir = fake.folder.path().join("pki");
+    let run = |arguments: &[&str]| {
+        let dir = dir.to_str().unwrap();
+        fake.run(&[&["tls"], arguments, &["--dir", dir]].concat())
+    };
+    assert_eq!(run(&["init"]).code, Some(0));
+    let out = fake.folder.path().join("new");
+    let deeper = out.join("a/b");
+    let file = fake.file("file", "");
+    for wrong in [deeper.as_path(), &file, std::path::Path::new("/proc")] {
+        let refused = run(&["gateway", "web-1", "--out", wrong.to_str().unwrap()]);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.err.contains(wrong.to_str().unwrap()), "{refused:?}");
+    }
+    assert!(run(&["list"]).out.contains("nothing was issued yet"));
+    let made = run(&["gateway", "web-1", "--out", out.to_str().unwrap()]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    assert_eq!(out.metadata().unwrap().mode() & 0o777, 0o700);
+    assert!(out.join("web-1.key").exists());
+    assert!(run(&["list"]).out.contains("web-1"));
+}
