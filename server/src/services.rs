@@ -1,5 +1,7 @@
 //! What the running server is made of, for whoever carries out a use case.
 
+use std::sync::Arc;
+
 use portcullis_common::id::ServerId;
 use portcullis_common::rotation::{Policy, UnixMillis};
 use portcullis_host::clock;
@@ -8,6 +10,7 @@ use crate::approvals::{Approvals, LIFETIME};
 use crate::audit::AuditLog;
 use crate::config::{Config, Live, SecretSource};
 use crate::fleet::Fleet;
+use crate::forward::Place;
 use crate::keys::KeyManager;
 use crate::provisioning::Provisioning;
 use crate::provisioning::queue::CallQueue;
@@ -41,6 +44,8 @@ pub struct Services {
     pub provisioning: Provisioning,
     /// The calls that wait for their gateway.
     pub queue: CallQueue,
+    /// Where the audit log is sent as well, once that has begun.
+    pub(crate) places: Vec<Arc<Place>>,
     /// Limits of rotation.
     pub policy: Policy,
 }
@@ -72,6 +77,7 @@ impl Services {
             approvals: Approvals::new(config.admin.second_person, LIFETIME),
             live: Live::new(config.clone(), clock::now()),
             queue: CallQueue::new(config.calls, provisioning.clone()),
+            places: Vec::new(),
             policy: config.keys.policy(),
             repository,
             keys,

@@ -125,6 +125,8 @@ impl Check {
         let soon = |file: &&TlsFile| file.valid_until_unix_ms < unix_ms(now + SOON);
         let soon = status.tls_files.iter().filter(soon);
         warnings.extend(soon.map(|file| format!("TLS {}", tls_file(file, now))));
+        let forward = status.forward_faults.iter();
+        warnings.extend(forward.map(|place| format!("audit entries are not forwarded to {place}")));
         let critical = match status.audit_error.as_str() {
             "" => Vec::new(),
             // It begins with what the matter is of: the log, or its head file.
@@ -222,6 +224,7 @@ impl View for StatusResponse {
             ("dial-out port", Some(dial_out)),
             ("TLS", Some(files.collect::<Vec<_>>().join("\n"))),
             ("audit log", Some(self.audit_error.clone())),
+            ("NOT forwarded to", Some(self.forward_faults.join("\n"))),
             (
                 "configuration read",
                 time_and_age(self.configuration_read_unix_ms, now),
@@ -264,6 +267,7 @@ impl View for StatusResponse {
             "protection": self.protection,
             "dial_out_listen": self.dial_out_listen,
             "audit_error": self.audit_error,
+            "forward_faults": self.forward_faults,
             "configuration": {
                 "read": rfc3339(self.configuration_read_unix_ms),
                 "error": self.configuration_error,
@@ -343,7 +347,7 @@ mod tests {
     fn a_check_tells_the_worst_and_all_of_it() {
         assert_eq!(Check::of(&fine(), now()).line(), "OK: 2 registered, 2 up");
         type Change = fn(&mut StatusResponse);
-        let rows: [(Change, u8, &str); 9] = [
+        let rows: [(Change, u8, &str); 10] = [
             (
                 |s| s.gateways.as_mut().unwrap().down = 1,
                 1,
@@ -382,6 +386,11 @@ mod tests {
                 |s| s.failed_tasks = vec!["task 7 (verify): x".to_owned()],
                 1,
                 "failed task 7",
+            ),
+            (
+                |s| s.forward_faults = vec!["siem: it answers 500".to_owned()],
+                1,
+                "WARNING: audit entries are not forwarded to siem: it answers 500",
             ),
             (
                 |s| s.configuration_error = "server.toml, line 3".to_owned(),

@@ -70,6 +70,11 @@ impl Request for StatusRequest {
                 .into_iter()
                 .map(str::to_owned)
                 .collect(),
+            forward_faults: services
+                .places
+                .iter()
+                .filter_map(|place| Some(format!("{}: {}", place.name, place.fault()?)))
+                .collect(),
             tls_files: services
                 .fleet
                 .tls()

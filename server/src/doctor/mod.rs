@@ -13,6 +13,7 @@ use portcullis_tls::Side;
 
 use crate::config::{Config, SecretSource};
 use crate::fleet;
+use crate::forward;
 use crate::repository::Store;
 use crate::serve::Unlocked;
 use crate::serve::lock::DataDirLock;
@@ -92,6 +93,13 @@ fn files(config: &Config, user: u32, diagnosis: &mut Diagnosis) {
         let found = private_files::check_private_to(path, user);
         let fine = format!("only the server's user reaches {}", path.display());
         diagnosis.tried("permissions", found, fine);
+    }
+    for (name, why) in forward::inspect(&config.forward, user) {
+        diagnosis.warning(
+            "forwarding",
+            format!("[forward.{name}] takes no audit entries: {why}"),
+            "mend that file; nothing is lost, it is sent all once it takes them",
+        );
     }
     diagnosis.disk("disk", &config.data_dir, LEAST_FREE);
     if let Some(folder) = config.audit.head_file.parent() {

@@ -15,6 +15,8 @@ use crate::serve::Unlocked;
 /// Days after which keys are to be replaced.
 const SERVER_KEY_DAYS: u64 = 365;
 const GATEWAY_KEY_DAYS: u64 = 90;
+/// How long an entry waits for a place of `[forward]` that takes entries, at most.
+const FORWARDED_WITHIN: Duration = Duration::from_mins(10);
 /// Names that one finding has at most.
 const MAX_NAMED: usize = 5;
 
@@ -33,6 +35,7 @@ pub(super) async fn examine(unlocked: &Unlocked, config: &Config, diagnosis: &mu
         fleet(unlocked, diagnosis).await,
         tasks(unlocked, diagnosis).await,
         log(unlocked, config, diagnosis).await,
+        forwarded(unlocked, config, diagnosis).await,
     ];
     for error in examined.into_iter().filter_map(Result::err) {
         diagnosis.critical("repository", error.to_string(), "");
@@ -216,6 +219,37 @@ async fn log(
             }
         }
         Err(error) => diagnosis.critical("audit log", error.to_string(), ""),
+    }
+    Ok(())
+}
+
+/// Where a place does not have entries that are older than a look and a few tries.
+async fn forwarded(
+    unlocked: &Unlocked,
+    config: &Config,
+    diagnosis: &mut Diagnosis,
+) -> Result<(), RepositoryError> {
+    let entries = unlocked.repository.audit_entries();
+    let last = entries.last().await?.map_or(0, |entry| entry.seq);
+    for place in &config.forward {
+        let meta = unlocked.repository.database().meta();
+        // It is new: it begins with what comes after the next start.
+        let Some(cursor) = meta.forwarded(&place.name).await? else {
+            continue;
+        };
+        let next = entries.scan(cursor, 1).await?;
+        let waits = next.first().map(|next| age(UnixMillis(next.time_ms)));
+        if waits.is_some_and(|waits| waits > FORWARDED_WITHIN) {
+            diagnosis.warning(
+                "forwarding",
+                format!(
+                    "[forward.{}] does not have the last {} audit entries yet",
+                    place.name,
+                    last.saturating_sub(cursor)
+                ),
+                "where the server runs, `portcullis status` says why; nothing is lost, it is sent all once it takes them",
+            );
+        }
     }
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! Lines of JSON at the end of a file, which may be rotated by others at any time.
 
+use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use portcullis_common::id::ServerId;
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags, access};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::record::Record;
@@ -98,6 +99,22 @@ fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
     end_line(&mut file)?;
     file.write_all(lines)?;
     file.sync_data()
+}
+
+/// Why nothing can be appended to `path`, as far as can be seen without a try.
+pub(super) fn inspect(path: &Path) -> Result<(), String> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let seen = |path: &Path, error: &dyn Display| format!("{}: {error}", path.display());
+    match path.symlink_metadata() {
+        Ok(there) if there.is_symlink() => Err(seen(path, &"it is a link, which is not followed")),
+        Ok(there) if there.is_dir() => Err(seen(path, &"it is a folder")),
+        Ok(_) => access(path, Access::WRITE_OK).map_err(|error| seen(path, &error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let rights = Access::WRITE_OK | Access::EXEC_OK;
+            access(folder, rights).map_err(|error| seen(folder, &error))
+        }
+        Err(error) => Err(seen(path, &error)),
+    }
 }
 
 /// A crash may have cut the last line short: what follows is not to become part of it.

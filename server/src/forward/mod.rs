@@ -30,13 +30,13 @@ use portcullis_host::backoff::Backoff;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::config::{Forward, What};
+use crate::config::{Forward, ForwardTo, What};
 use crate::repository::{AuditEntry, Repository, RepositoryError};
 use sink::{Sink, SinkError};
 
 /// How often it is looked for new entries.
 const EVERY: Duration = Duration::from_millis(500);
-/// Entries that are sent together.
+/// Entries that are sent together at most.
 const TOGETHER: u32 = 256;
 /// How long a place may take for them.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -82,17 +82,17 @@ impl Place {
         }
     }
 
-    /// Tells the log of a change alone.
+    /// Tells the log of a change alone, which another reason is.
     fn stands(&self, fault: Option<String>) {
         let mut held = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*held, &fault) {
-            (None, Some(why)) => {
+        if *held == fault {
+            return;
+        }
+        match &fault {
+            Some(why) => {
                 tracing::warn!(place = self.name, "audit entries are not forwarded: {why}");
             }
-            (Some(_), None) => {
-                tracing::info!(place = self.name, "audit entries are forwarded again")
-            }
-            _ => {}
+            None => tracing::info!(place = self.name, "audit entries are forwarded again"),
         }
         *held = fault;
     }
@@ -132,6 +132,24 @@ impl Forwarding {
     pub(crate) fn places(&self) -> &[Arc<Place>] {
         &self.places
     }
+}
+
+/// What keeps places from taking entries, as far as the files of this host show it to a server that
+/// runs as `user`: the name of each, and why.
+pub(crate) fn inspect(places: &[Forward], user: u32) -> Vec<(&str, String)> {
+    let faults = places.iter().filter_map(|place| {
+        let found = match &place.to {
+            ForwardTo::Syslog(_) => Ok(()),
+            ForwardTo::File(path) => file::inspect(path),
+            ForwardTo::Webhook {
+                secret_file,
+                ca_file,
+                ..
+            } => webhook::inspect(secret_file, ca_file.as_deref(), user),
+        };
+        Some((place.name.as_str(), found.err()?))
+    });
+    faults.collect()
 }
 
 /// No place has entries that there are not yet: nothing but an editor of the file puts its cursor
@@ -189,6 +207,7 @@ async fn archived_since(
 
 async fn send(place: Arc<Place>, mut sink: Sink, repository: Repository) {
     let mut backoff = Backoff::new(Duration::from_secs(1), LONGEST_WAIT);
+    let mut together = TOGETHER;
     let mut looking = interval(EVERY);
     // After a place was away for an hour, it is not looked for new entries 7,200 times in a row.
     looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -196,14 +215,16 @@ async fn send(place: Arc<Place>, mut sink: Sink, repository: Repository) {
         looking.tick().await;
         // As long as there are more than go together.
         loop {
-            match next(&place, &mut sink, &repository).await {
+            match next(&place, &mut sink, &repository, &mut together).await {
                 Ok(more) => {
                     backoff.reset();
                     place.stands(None);
                     if !more {
+                        together = TOGETHER;
                         break;
                     }
                 }
+                Err(SinkError::TooLarge { .. }) => {}
                 Err(error) => {
                     place.stands(Some(error.to_string()));
                     sleep(backoff.next_wait()).await;
@@ -213,18 +234,28 @@ async fn send(place: Arc<Place>, mut sink: Sink, repository: Repository) {
     }
 }
 
-/// Sends what there is, and moves the cursor. True: there may be more.
-async fn next(place: &Place, sink: &mut Sink, repository: &Repository) -> Result<bool, SinkError> {
+/// Sends so many `together`, or half as many the next time where they are too large for the place,
+/// and moves the cursor. True: there may be more.
+async fn next(
+    place: &Place,
+    sink: &mut Sink,
+    repository: &Repository,
+    together: &mut u32,
+) -> Result<bool, SinkError> {
     let entries = repository.audit_entries();
-    let found = entries.scan(place.cursor(), TOGETHER).await?;
+    let found = entries.scan(place.cursor(), *together).await?;
     let Some(last) = found.last().map(|entry| entry.seq) else {
         return Ok(false);
     };
-    let more = found.len() == TOGETHER as usize;
+    let more = found.len() == *together as usize;
     let wanted: Vec<_> = found.iter().filter(|entry| place.wants(entry)).collect();
     if !wanted.is_empty() {
         let sending = timeout(PATIENCE, sink.send(&wanted));
-        sending.await.map_err(|_| SinkError::TimeOut(PATIENCE))??;
+        let sent = sending.await.map_err(|_| SinkError::TimeOut(PATIENCE))?;
+        if let Err(SinkError::TooLarge { .. }) = &sent {
+            *together = u32::try_from(found.len() / 2).unwrap_or(1).max(1);
+        }
+        sent?;
     }
     let meta = repository.database().meta();
     meta.set_forwarded(&place.name, last).await?;

@@ -23,6 +23,13 @@ pub(super) enum SinkError {
     Send { to: String, source: io::Error },
     #[error("{to} answers {status}: it has to answer 200 to 299 once it has stored them")]
     Status { to: String, status: u16 },
+    /// Fewer together may be taken.
+    #[error("{to} answers 413: so many entries together are too large for it")]
+    TooLarge { to: String },
+    #[error(
+        "{to} answers 413 to entry {seq} alone, which it has to take before any further one: raise its limit for the size of a request"
+    )]
+    OneTooLarge { to: String, seq: u64 },
     #[error("cannot use the webhook: {0}")]
     Unusable(String),
     #[error("no answer within {} s", .0.as_secs())]

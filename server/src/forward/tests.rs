@@ -6,7 +6,7 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use portcullis_host::private_files::create_private_file;
+use portcullis_host::private_files::{self, create_private_file};
 use rustls::pki_types::PrivateKeyDer;
 use sha2::Sha256;
 use tempfile::TempDir;
@@ -81,13 +81,20 @@ impl Fixture {
 
 /// A webhook that answers what it is told to, and hands on what it accepted.
 async fn hook(status: u16) -> (u16, mpsc::Receiver<(String, String)>) {
+    hook_that(move |_| status).await
+}
+
+/// One that answers as the body of the request has it.
+async fn hook_that(
+    status: impl Fn(&str) -> u16 + Send + Sync + 'static,
+) -> (u16, mpsc::Receiver<(String, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (told, requests) = mpsc::channel(64);
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            answer(stream, status, &told).await;
+            answer(stream, &status, &told).await;
         }
     });
     (port, requests)
@@ -96,7 +103,7 @@ async fn hook(status: u16) -> (u16, mpsc::Receiver<(String, String)>) {
 /// Takes one request.
 async fn answer(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    status: u16,
+    status: impl Fn(&str) -> u16,
     told: &mpsc::Sender<(String, String)>,
 ) {
     let mut read = Vec::new();
@@ -113,6 +120,7 @@ async fn answer(
             break (head.to_owned(), body.to_owned());
         }
     };
+    let status = status(&body);
     told.send((head, body)).await.unwrap();
     let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
     stream.write_all(answer.as_bytes()).await.unwrap();
@@ -327,7 +335,7 @@ async fn a_webhook_over_https_is_sent_nothing_until_its_certificate_is_believed(
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             if let Ok(stream) = acceptor.accept(stream).await {
-                answer(stream, 200, &told).await;
+                answer(stream, |_| 200, &told).await;
             }
         }
     });
@@ -407,4 +415,77 @@ async fn a_place_that_comes_back_after_an_archive_goes_on_and_what_it_missed_is_
         lines(&path) == [had, head.tip.count + 1]
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_takes_less_at_once_is_sent_less_at_once() {
+    let fixture = Fixture::new().await;
+    let few = |body: &str| if numbers(body).len() > 3 { 413 } else { 200 };
+    let (port, mut requests) = hook_that(few).await;
+    let secret = fixture.path("secret");
+    let text = format!(
+        "[forward.hook]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:{port}/\"\nsecret_file = {secret:?}\n"
+    );
+    let begun = fixture.last().await;
+    drop(fixture.forward(&text).await);
+    for number in 0..20 {
+        let thing = format!("thing {number}");
+        fixture.entry("Things/Change", &thing).await;
+    }
+    let last = fixture.last().await;
+    let forwarding = fixture.forward(&text).await;
+    let place = &forwarding.places()[0];
+    until("it has them", || place.cursor() == last).await;
+    assert_eq!(place.fault(), None);
+    let mut taken = Vec::new();
+    while let Ok((_, body)) = requests.try_recv() {
+        taken.extend(Some(numbers(&body)).filter(|sent| sent.len() <= 3));
+    }
+    assert_eq!(taken.concat(), (begun + 1..=last).collect::<Vec<_>>());
+    drop(forwarding);
+    // One that takes not even one of them.
+    let (port, _requests) = hook(413).await;
+    let none = text.replace(
+        text.split('"').nth(3).unwrap(),
+        &format!("http://127.0.0.1:{port}/"),
+    );
+    fixture.entry("Things/Change", "large").await;
+    let forwarding = fixture.forward(&none).await;
+    let place = &forwarding.places()[0];
+    until("the fault", || place.fault().is_some()).await;
+    let told = format!("entry {} alone", last + 1);
+    let fault = place.fault().unwrap();
+    assert!(fault.contains(&told), "{fault}");
+}
+
+#[tokio::test]
+async fn files_that_keep_a_place_from_taking_entries_are_seen_before() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let fixture = Fixture::new().await;
+    let (secret, path) = (fixture.path("secret"), fixture.path("audit.jsonl"));
+    let told = |path: &str| {
+        let text = format!(
+            "[forward.hook]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\nsecret_file = {secret:?}\n\
+             [forward.siem]\ntype = \"file\"\npath = {path:?}\n"
+        );
+        let config = Config::parse(&text, "test.toml".as_ref()).unwrap();
+        let faults = inspect(&config.forward, private_files::this_user());
+        let faults = faults
+            .into_iter()
+            .map(|(name, why)| format!("{name}: {why}"));
+        faults.collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(told(&path), "");
+    assert!(!Path::new(&path).exists());
+    assert!(told(&fixture.path("gone/audit.jsonl")).contains("siem: "));
+    symlink("elsewhere", &path).unwrap();
+    assert!(told(&path).contains("it is a link"));
+    fs::remove_file(&path).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(told(&path).starts_with("hook: "));
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&secret, "short").unwrap();
+    assert!(told(&path).contains("less than 16 bytes"));
+    fs::remove_file(&secret).unwrap();
+    assert!(told(&path).starts_with("hook: "));
 }

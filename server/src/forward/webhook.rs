@@ -29,6 +29,8 @@ use crate::repository::AuditEntry;
 
 /// Longer than any secret: what is longer is not read.
 const MAX_SECRET: usize = 2048;
+/// *Content Too Large* (RFC 9110, section 15.5.14).
+const TOO_LARGE: u16 = 413;
 /// A shorter one can be guessed.
 const MIN_SECRET: usize = 16;
 
@@ -79,12 +81,16 @@ impl Webhook {
             return Ok(());
         }
         let to = self.place();
-        Err(SinkError::Status { to, status })
+        match entries {
+            _ if status != TOO_LARGE => Err(SinkError::Status { to, status }),
+            [one] => Err(SinkError::OneTooLarge { to, seq: one.seq }),
+            _ => Err(SinkError::TooLarge { to }),
+        }
     }
 
     async fn request(&self, body: Vec<u8>) -> Result<Request<Full<Bytes>>, SinkError> {
         let file = self.secret_file.clone();
-        let secret = spawn_blocking(move || secret(&file)).await;
+        let secret = spawn_blocking(move || secret(&file, private_files::this_user())).await;
         let secret = secret
             .map_err(|_| SinkError::Unusable("its secret could not be read".to_owned()))?
             .map_err(SinkError::Unusable)?;
@@ -146,9 +152,18 @@ impl Webhook {
     }
 }
 
-/// Read each time: it may have been replaced.
-fn secret(file: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    private_files::check_private(file).map_err(|error| error.to_string())?;
+/// Why a webhook with these files sends nothing, to a server that runs as `user`.
+pub(super) fn inspect(secret_file: &Path, ca_file: Option<&Path>, user: u32) -> Result<(), String> {
+    secret(secret_file, user)?;
+    match ca_file {
+        Some(file) => Authorities::new(Some(file.to_owned())).config().map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Read each time: it may have been replaced. Nobody but `user` may reach it.
+fn secret(file: &Path, user: u32) -> Result<Zeroizing<Vec<u8>>, String> {
+    private_files::check_private_to(file, user).map_err(|error| error.to_string())?;
     let read = private_files::read_bounded(file, MAX_SECRET);
     let read = read.map_err(|error| format!("cannot read {}: {error}", file.display()))?;
     let secret = Zeroizing::new(read.trim_ascii().to_vec());

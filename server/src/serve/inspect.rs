@@ -2,12 +2,15 @@
 
 use std::net::TcpListener;
 
+use portcullis_host::private_files;
+
 use super::lock::DataDirLock;
 use super::unlocked::Inspected;
 use super::{ServeError, Unlocked};
 use crate::audit::{Dispute, HeadFile};
 use crate::config::Config;
 use crate::fleet;
+use crate::forward;
 use crate::fronts::grpc::inspect_socket;
 use crate::repository::{RowFault, RowsCheck};
 
@@ -60,6 +63,12 @@ impl Inspection {
                 tls.certificate.display()
             ));
         }
+        let places = forward::inspect(&config.forward, private_files::this_user());
+        inspection.warnings.extend(
+            places
+                .into_iter()
+                .map(|(name, why)| format!("[forward.{name}] takes no audit entries: {why}")),
+        );
         if DataDirLock::is_taken(&config.data_dir)? {
             inspection.fine.push(
                 "server         is running: its port and its socket were not tried".to_owned(),

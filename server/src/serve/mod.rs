@@ -130,9 +130,10 @@ pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeErr
     let fleet = Fleet::new(repository.clone(), settings);
     let recorded = tokio::spawn(events::record(fleet.events(), audit.clone()));
     fleet.start(dial_out).await?;
-    let services = Services::new(&config, server_id, repository, keys, audit, fleet);
+    let mut services = Services::new(&config, server_id, repository, keys, audit, fleet);
     services.tasks.resume_interrupted().await?;
     let forwarding = Forwarding::start(&config.forward, &services.repository, server_id).await?;
+    services.places = forwarding.places().to_vec();
     tracing::info!(
         %server_id,
         admin = %config.admin.socket.display(),
