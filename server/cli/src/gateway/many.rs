@@ -49,7 +49,7 @@ pub(super) struct ManyArgs {
     #[arg(long, value_name = "HOST:PORT", requires = "out")]
     server: Option<String>,
     /// Into every bundle: the connectors, as they stand in this file, and other tables that all
-    /// gateways have in common, such as [tls]
+    /// gateways have in common, such as `[tls]`
     #[arg(long, value_name = "FILE", requires = "out")]
     connectors: Option<PathBuf>,
 }
