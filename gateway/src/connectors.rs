@@ -144,19 +144,13 @@ impl Connectors {
     /// it holds; the calls under way keep theirs in any case. The second value says what changed.
     ///
     /// # Errors
-    /// Every [`ConfigProblem`] found, and that no connector would be left: nothing has changed
-    /// then.
+    /// Every [`ConfigProblem`] found: nothing has changed then.
     pub fn read_again(
         &self,
         former: &ConnectorsConfig,
         config: &ConnectorsConfig,
     ) -> Result<(Self, Vec<String>), Vec<ConfigProblem>> {
         let mut fresh = Self::from_config(config)?;
-        if fresh.by_name.is_empty() && !self.by_name.is_empty() {
-            let problems = Problems::new(&config.file);
-            problems.add(None, "connectors", NONE_LEFT);
-            return Err(problems.into_vec());
-        }
         let mut changes = Vec::new();
         for entry in &config.connectors {
             let name = &entry.name;
@@ -184,6 +178,23 @@ impl Connectors {
             .filter(|name| fresh.find(name).is_none());
         changes.extend(gone.map(|name| format!("connector `{name}` removed")));
         Ok((fresh, changes))
+    }
+
+    /// Refuses a file that removes every connector of the gateway, whichever of its processes has
+    /// them: a process may be left without any.
+    ///
+    /// # Errors
+    /// The [`ConfigProblem`] that says so.
+    pub fn refuse_none_left(
+        former: &ConnectorsConfig,
+        config: &ConnectorsConfig,
+    ) -> Result<(), Vec<ConfigProblem>> {
+        if former.connectors.is_empty() || !config.connectors.is_empty() {
+            return Ok(());
+        }
+        let problems = Problems::new(&config.file);
+        problems.add(None, "connectors", NONE_LEFT);
+        Err(problems.into_vec())
     }
 
     /// What calls would meet on this host, as lines of text: faults, and what else should be known.

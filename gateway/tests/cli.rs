@@ -202,6 +202,16 @@ fn a_reload_takes_connectors_and_says_what_waits() {
         refused.contains("removes every connector is refused"),
         "{refused}"
     );
+    #[cfg(unix)]
+    {
+        let user = rustix::process::geteuid().as_raw();
+        write(&format!(
+            "{hr}worker = \"privileged\"\n[workers]\nuser = \"{user}\"\n"
+        ));
+        let told = site.done("reload", "");
+        assert!(told.contains("nothing changed"), "{told}");
+        assert!(told.contains("[workers] waits for a restart"), "{told}");
+    }
     write(&hr.replace("connectors.hr", "connectors.payroll"));
     let told = site.done("reload", "");
     assert!(told.contains("connector `hr` removed"), "{told}");

@@ -960,6 +960,60 @@ async fn a_reload_reaches_the_workers_and_tells_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_may_take_all_connectors_of_one_worker_but_not_of_both() {
+    let (bench, _privileged, _networked, gateway) = Bench::new().await;
+    let link = bench.link(&gateway).await;
+    let config = fs::read_to_string(bench.site.config()).unwrap();
+    let none = &config[..config.find("[connectors.").unwrap()];
+    fs::write(bench.site.config(), none).unwrap();
+    let told = bench.site.refused("reload", "");
+    assert!(
+        told.contains("a reload that removes every connector is refused"),
+        "{told}"
+    );
+    assert_eq!(answer(&link, get("host")).await, "done");
+    assert_eq!(answer(&link, get("web")).await, "done");
+
+    let moved = config.replace("worker = \"networked\"", "worker = \"privileged\"");
+    fs::write(bench.site.config(), moved).unwrap();
+    let told = bench.site.done("reload", "");
+    assert!(told.contains("connector `web` added"), "{told}");
+    assert!(told.contains("connector `web` removed"), "{told}");
+    assert_eq!(answer(&link, get("host")).await, "done");
+    assert_eq!(answer(&link, get("web")).await, "done");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_that_are_taken_from_the_configuration_go_on_until_a_restart() {
+    let (bench, privileged, _networked, mut gateway) = Bench::new().await;
+    let link = bench.link(&gateway).await;
+    let config = fs::read_to_string(bench.site.config()).unwrap();
+    let (workers, connectors) = (config.find("[workers]"), config.find("[connectors."));
+    let whole = config[..workers.unwrap()].to_owned() + &config[connectors.unwrap()..];
+    let lines = whole.lines().filter(|line| !line.starts_with("worker = "));
+    let without: String = lines.flat_map(|line| [line, "\n"]).collect();
+    fs::write(bench.site.config(), &without).unwrap();
+    for id in [gateway.pid(), privileged.child.id()] {
+        let pid = rustix::process::Pid::from_raw(id.try_into().unwrap());
+        rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::HUP).unwrap();
+    }
+    gateway.wait_for("[workers] waits for a restart");
+    assert_eq!(answer(&link, get("host")).await, "done");
+    assert_eq!(answer(&link, get("web")).await, "done");
+}
+
+#[test]
+fn a_second_worker_names_the_unit_of_the_first() {
+    let front = if is_root() { FRONT } else { own() };
+    let (bench, _privileged, _networked) = Bench::with_workers(front, "");
+    let told = bench.site.refused("worker --kind privileged", "");
+    assert!(
+        told.contains("`systemctl stop portcullis-gateway-privileged`"),
+        "{told}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scripts_run_as_the_user_that_the_configuration_names() {
     let (bench, _privileged, _networked, gateway) = Bench::new().await;
     let config = fs::read_to_string(bench.site.config()).unwrap();

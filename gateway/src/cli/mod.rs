@@ -231,6 +231,11 @@ enum CliError {
     #[error("the configuration is wrong; what held before holds on\n{}", Lines(.0))]
     NotReloaded(Vec<String>),
     #[error(
+        "the gateway has reloaded, but for what is named here, where what held before holds on; mend it and reload again\n{}",
+        Lines(.0)
+    )]
+    PartlyReloaded(Vec<String>),
+    #[error(
         "the gateway did not answer within {0} s; its log and `portcullis-gateway status` say what came of it"
     )]
     NoAnswer(u64),

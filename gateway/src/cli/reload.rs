@@ -26,7 +26,10 @@ pub(super) fn reload(config: &Config) -> Result<(), CliError> {
     folder.replace(REQUEST, request.as_bytes())?;
     let report = answer(&folder, &request)?;
     if !report.problems.is_empty() {
-        return Err(CliError::NotReloaded(report.problems));
+        return Err(match report.partly {
+            true => CliError::PartlyReloaded(report.problems),
+            false => CliError::NotReloaded(report.problems),
+        });
     }
     describe(&report).iter().try_for_each(|line| say(line))
 }

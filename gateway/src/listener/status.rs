@@ -55,6 +55,9 @@ pub struct ReloadReport {
     pub request: String,
     /// What is wrong, each with file, line and key: what held before holds on.
     pub problems: Vec<String>,
+    /// It holds on in the workers that `problems` names alone: the other processes have reloaded.
+    #[serde(default)]
+    pub partly: bool,
     /// What changed.
     pub changes: Vec<String>,
     /// Keys whose change waits for a restart.

@@ -21,6 +21,8 @@ pub mod worker;
 
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +65,18 @@ pub enum RunError {
     /// The state folder, or another gateway running on it.
     #[error(transparent)]
     StateDir(#[from] StateDirError),
+    /// Another worker runs on the same folder.
+    #[cfg(unix)]
+    #[error(
+        "a worker is already running on {}: stop it first (`systemctl stop {unit}`), or give this one another state_dir",
+        folder.display()
+    )]
+    WorkerRunning {
+        /// The folder.
+        folder: PathBuf,
+        /// The worker's unit.
+        unit: String,
+    },
     /// Something else listens there.
     #[error(
         "port {port} on {ip} is in use by another program (`{command}` shows which): stop it, or change listen.address",

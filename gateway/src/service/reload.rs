@@ -112,6 +112,7 @@ impl Reloader {
                 self.connectors = connectors;
                 self.take(config);
                 ReloadReport {
+                    partly: !told.problems.is_empty(),
                     problems: told.problems,
                     changes: told.changes,
                     faults: told.faults,
@@ -136,6 +137,7 @@ impl Reloader {
             at_unix_ms: clock::now().0,
             request,
             problems: bounded(report.problems),
+            partly: report.partly,
             changes: bounded(report.changes),
             restart: report.restart,
             faults: bounded(report.faults),
@@ -143,16 +145,22 @@ impl Reloader {
     }
 
     async fn read(&self) -> Result<Read, Vec<String>> {
-        let (source, former) = (self.config.source.clone(), self.config.own_connectors());
-        let (held, level) = (self.connectors.clone(), self.config.log.level.clone());
-        let tls = self.config.tls.clone();
+        let (former, held) = (self.config.clone(), self.connectors.clone());
         let read = spawn_blocking(move || -> Result<_, Vec<ConfigProblem>> {
-            let config = Config::load(source.as_deref(), Connectors::problems)?;
-            let (connectors, mut changes) = held.read_again(&former, &config.own_connectors())?;
-            if config.log.level != level {
+            let mut config = Config::load(former.source.as_deref(), Connectors::problems)?;
+            let own = if config.workers.is_some() == former.workers.is_some() {
+                Connectors::refuse_none_left(&former.connectors, &config.connectors)?;
+                config.own_connectors()
+            } else {
+                // Connectors move to other processes only when those start.
+                config.connectors = former.connectors.clone();
+                former.own_connectors()
+            };
+            let (connectors, mut changes) = held.read_again(&former.own_connectors(), &own)?;
+            if config.log.level != former.log.level {
                 changes.push("log.level".to_owned());
             }
-            if config.tls != tls {
+            if config.tls != former.tls {
                 changes.push("[tls]".to_owned());
             }
             Ok((config, connectors, changes))

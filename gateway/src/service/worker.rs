@@ -15,7 +15,7 @@ use crate::config::{Config, ConfigProblem, WorkerKind};
 use crate::connectors::Connectors;
 use crate::journal::{self, Journal};
 use crate::listener::agent::here;
-use crate::state_dir::StateDir;
+use crate::state_dir::{StateDir, StateDirError};
 use crate::worker::processes::{Asked, Serving, serve};
 use crate::worker::{OwnLog, Provisioner};
 
@@ -35,7 +35,13 @@ pub async fn run(config: Config, kind: WorkerKind, connectors: Connectors) -> Re
     let own = workers.of(kind).clone();
     let folder = StateDir::new(&own.state_dir);
     folder.create()?;
-    let _running = folder.lock_run()?;
+    let _running = folder.lock_run().map_err(|error| match error {
+        StateDirError::Running { folder } => RunError::WorkerRunning {
+            folder,
+            unit: kind.unit(&config.instance),
+        },
+        other => other.into(),
+    })?;
     let journal = Journal::open(&folder, config.journal);
     let provisioner = here(&config, &connectors, journal, &own.state_dir);
     let (tracer, spans) = Tracer::hold(&config.traces, program(host::name()));
@@ -153,10 +159,16 @@ impl Reloader {
 
     async fn read(&self) -> Result<(Config, Connectors, Vec<String>), Vec<String>> {
         let (source, kind) = (self.config.source.clone(), self.kind);
-        let (former, held) = (self.config.connectors.of(kind), self.connectors.clone());
+        let (former, held) = (self.config.connectors.clone(), self.connectors.clone());
         let read = spawn_blocking(move || -> Result<_, Vec<ConfigProblem>> {
-            let config = Config::load(source.as_deref(), Connectors::problems)?;
-            let (connectors, changes) = held.read_again(&former, &config.connectors.of(kind))?;
+            let mut config = Config::load(source.as_deref(), Connectors::problems)?;
+            if config.workers.is_none() {
+                // The gateway is in processes until all of them end.
+                config.connectors = former.clone();
+            }
+            Connectors::refuse_none_left(&former, &config.connectors)?;
+            let own = config.connectors.of(kind);
+            let (connectors, changes) = held.read_again(&former.of(kind), &own)?;
             Ok((config, connectors, changes))
         });
         match read.await {

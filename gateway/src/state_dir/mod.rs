@@ -287,7 +287,7 @@ pub enum StateDirError {
     },
     /// Others may read or write it.
     #[error(
-        "{path} is open to other users (mode {mode:04o}): run `chmod {wanted:04o} {path}`, and if others can have read it, enrol again with a new token",
+        "{path} is open to other users (mode {mode:04o}): run `chmod {wanted:04o} {path}`, and if it holds the gateway's keys and others can have read them, enrol again with a new token",
         path = path.display()
     )]
     Mode {
