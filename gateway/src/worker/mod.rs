@@ -6,6 +6,7 @@
 //!
 //! The [`Door`] hides where that is: in this process, or in workers of their own (`processes`).
 
+mod admitted;
 mod asked;
 mod call_log;
 mod call_stream;
@@ -24,6 +25,7 @@ pub mod processes;
 #[path = "processes/windows.rs"]
 pub mod processes;
 mod provisioner;
+mod search;
 mod service;
 mod sync;
 mod tries;

@@ -1,44 +1,29 @@
 //! Takes a call from its arrival to its outcome.
 
-use std::collections::{BTreeMap, HashSet};
-use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::task::Poll;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use portcullis_common::id::ServerId;
-use portcullis_common::listing::ListingKey;
 use portcullis_host::nearest::nearest_first;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_watch::traces::{Key, Kind, Span, Tracer};
 use portcullis_watch::{CallMeter, DONE, INDETERMINATE, failure_name};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
-use super::call_log::{Logged, panicked, panicked_while, summary};
+use super::admitted::{Admitted, Ids, InFlight};
 use super::call_stream::Events;
 use super::guarded::{Guarded, at_length};
 use super::lanes::Lanes;
 use super::pages::Pages;
 use super::tries::WrongTries;
-use crate::connector::{Connector, Context, Snapshots};
+use crate::connector::{Connector, Snapshots};
 use crate::connectors::Connectors;
-use crate::guard::check_filter;
-use crate::journal::{Claim, Journal};
-use crate::model::{
-    Call, CallId, Cookie, Evidence, Failure, FailureKind, ModelError, ObjectClass, Outcome,
-    Request, SearchEvent, Verb, parse_call,
-};
-
-/// The verb of what [`Provisioner::search`] carries out.
-const SEARCH: &str = "search";
-
-/// Objects that wait for a slow caller before the search waits too.
-const SEARCH_BUFFER: usize = 64;
+use crate::journal::Journal;
+use crate::model::{Call, Failure, FailureKind, ModelError, ObjectClass, Outcome, parse_call};
 
 /// Bytes of long calls that are read and carried out at the same time. What becomes of an empty
 /// value takes some thirty times its bytes in memory: a quarter of a GiB at the most.
@@ -79,7 +64,7 @@ struct Shared {
     calls: Arc<Semaphore>,
     most_calls: u32,
     call_timeout: Duration,
-    in_flight: Mutex<HashSet<Arc<str>>>,
+    in_flight: Arc<Ids>,
     journal: Journal,
     pages: Pages,
     ended: CallMeter,
@@ -120,7 +105,7 @@ impl Provisioner {
                 calls: Arc::new(Semaphore::new(most_calls as usize)),
                 most_calls,
                 call_timeout,
-                in_flight: Mutex::default(),
+                in_flight: Arc::default(),
                 journal,
                 pages: Pages::new(),
                 ended: CallMeter::default(),
@@ -251,6 +236,11 @@ impl Provisioner {
         described.unwrap_or_default()
     }
 
+    /// The pages of searches that go on.
+    pub(super) fn pages(&self) -> &Pages {
+        &self.shared.pages
+    }
+
     /// The journal of its calls.
     pub fn journal(&self) -> &Journal {
         &self.shared.journal
@@ -259,33 +249,6 @@ impl Provisioner {
     /// Calls that ended, counted.
     pub fn ended(&self) -> &CallMeter {
         &self.shared.ended
-    }
-
-    /// Carries out a search. Events end with [`SearchEvent::End`]; to drop the receiver ends the
-    /// search.
-    pub fn search(&self, mut call: wire::Call) -> mpsc::Receiver<SearchEvent> {
-        let (events, receiver) = mpsc::channel(SEARCH_BUFFER);
-        let provisioner = self.clone();
-        tokio::spawn(async move {
-            let (id, begun) = (call.call_id.clone(), Instant::now());
-            let span = provisioner.begin(&mut call);
-            let searching = provisioner.search_into(call, &events);
-            let found = tokio::select! {
-                found = AssertUnwindSafe(searching).catch_unwind() => found,
-                () = events.closed() => return,
-            };
-            let found = found.unwrap_or_else(|_| Err(panicked(&id)));
-            let (cookie, failure) = match found {
-                Ok(end) => end,
-                Err(failure) => (Cookie::default(), Some(failure)),
-            };
-            let ended = failure_label(failure.as_ref());
-            provisioner.ended().ended(SEARCH, ended, begun.elapsed());
-            span.end(ended);
-            // Nobody listens any more: then nobody misses the end.
-            let _ = events.send(SearchEvent::End(cookie, failure)).await;
-        });
-        receiver
     }
 
     /// From now on connectors that have no history of their own keep in this folder what they have
@@ -349,7 +312,7 @@ impl Provisioner {
     pub(super) async fn admit(&self, call: wire::Call) -> Result<Admitted, Failure> {
         let arrived = Instant::now();
         let call = self.parse(call).await?;
-        let in_flight = InFlight::new(&self.shared, call.id.as_str())?;
+        let in_flight = InFlight::new(&self.shared.in_flight, call.id.as_str())?;
         let admitted = self.admit_parsed(call, arrived)?;
         Ok(Admitted {
             in_flight: Some(in_flight),
@@ -420,63 +383,6 @@ impl Provisioner {
         names.iter().try_for_each(|name| rails.check_log_in(name))?;
         Ok(Arc::clone(guarded))
     }
-
-    async fn search_into(
-        &self,
-        call: wire::Call,
-        events: &mpsc::Sender<SearchEvent>,
-    ) -> Result<(Cookie, Option<Failure>), Failure> {
-        let key = digest_key(&call)?;
-        let admitted = self.admit(call).await?;
-        let deadline = admitted.deadline;
-        let call = admitted.call;
-        let Request::Search(mut search) = call.request else {
-            return Err(Failure::invalid(
-                "only `search` has a stream of answers; the other verbs go through Execute",
-            ));
-        };
-        let guarded = &admitted.guarded;
-        tracing::info!(call = %call.id, connector = %call.connector, verb = %Verb::Search, object = %search.class, "call");
-        let rails = &guarded.configured.guard_rails;
-        rails.check_verb(Verb::Search)?;
-        guarded.configured.connector.check_usable()?;
-        guarded.has_verb(Verb::Search, search.class)?;
-        check_filter(&search, guarded.configured.connector.roles())?;
-        let connector = call.connector.as_str();
-        let pages = &self.shared.pages;
-        let page = pages.begin(connector, rails, &mut search)?;
-        let mut cx = Context {
-            call: call.id,
-            settings: call.settings,
-            secret_settings: call.secret_settings,
-            deadline,
-            trace: call.trace,
-        };
-        let _working = guarded.working(&mut cx, Verb::Search);
-        let searching = guarded.search(&cx, &search, key, events);
-        let (own, found) = match timeout_at(deadline, searching).await {
-            Ok(result) => result?,
-            Err(_) => {
-                return Err(Failure::unavailable(
-                    "the search did not end in the time that the call may take: ask for smaller pages",
-                ));
-            }
-        };
-        Ok(pages.end(connector, rails, &search, &page, (&own, found)))
-    }
-}
-
-/// The key under which a search wants digests in the place of attributes; `None`: it wants objects.
-fn digest_key(call: &wire::Call) -> Result<Option<ListingKey>, Failure> {
-    let key = match &call.verb {
-        Some(wire::call::Verb::Search(search)) => search.digest_key.as_slice(),
-        _ => &[],
-    };
-    if key.is_empty() {
-        return Ok(None);
-    }
-    let wrong = |_| Failure::invalid("the key of the digests has to have 32 bytes");
-    Ok(Some(ListingKey::new(key.try_into().map_err(wrong)?)))
 }
 
 async fn start(name: String, connector: Arc<dyn Connector>) {
@@ -558,119 +464,6 @@ fn outcome_label(outcome: &Outcome) -> &'static str {
 /// What came of a search or a sync.
 pub(super) fn failure_label(failure: Option<&Failure>) -> &'static str {
     failure.map_or(DONE, |failure| failure_name(failure.kind.into()))
-}
-
-/// A call that may be carried out.
-#[derive(Debug)]
-pub(super) struct Admitted {
-    pub(super) guarded: Arc<Guarded>,
-    pub(super) call: Call,
-    pub(super) deadline: Instant,
-    permit: OwnedSemaphorePermit,
-    in_flight: Option<InFlight>,
-}
-
-impl Admitted {
-    pub(super) async fn carry_out(self, claim: Option<Claim>) -> Outcome {
-        let verb = self.call.request.verb();
-        let id = self.call.id.clone();
-        let mut work = Box::pin(AssertUnwindSafe(self.work(claim)).catch_unwind());
-        let at_once = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
-        let outcome = match at_once {
-            // Many a call is done at once.
-            Poll::Ready(outcome) => outcome.ok(),
-            Poll::Pending if verb.changes() => to_its_end(work, id.clone(), verb).await,
-            // It ends as soon as nobody waits for it.
-            Poll::Pending => work.await.ok(),
-        };
-        outcome.unwrap_or_else(|| panicked_while(id.as_str(), verb.changes()))
-    }
-
-    /// Looks for what became of the call, which keeps its place among those that are carried out
-    /// meanwhile.
-    pub(super) async fn look(self, before: &Evidence) -> Outcome {
-        let looking = self.guarded.look(self.call, self.deadline, before);
-        Box::pin(looking).await
-    }
-
-    async fn work(self, claim: Option<Claim>) -> Outcome {
-        let Self {
-            guarded,
-            call,
-            deadline,
-            permit,
-            in_flight,
-        } = self;
-        let verb = call.request.verb();
-        let logged = Logged::new(&call);
-        let outcome = if verb.changes() {
-            guarded.change(call, deadline, claim).await
-        } else {
-            let slow = "the resource did not answer in the time that the call may take";
-            timeout_at(deadline, guarded.carry_out(call, deadline))
-                .await
-                .unwrap_or_else(|_| Err(Failure::unavailable(slow).into()))
-                .into()
-        };
-        if let Some(logged) = logged {
-            logged.ended(&outcome);
-        }
-        drop((permit, in_flight));
-        outcome
-    }
-}
-
-/// Carries a change on in a task of its own, so that it comes to its end whoever waits for it.
-/// `None`: the gateway stops.
-async fn to_its_end<F>(work: F, id: CallId, verb: Verb) -> Option<Outcome>
-where
-    F: Future<Output = std::thread::Result<Outcome>> + Send + 'static,
-{
-    let (answer, outcome) = oneshot::channel();
-    tokio::spawn(async move {
-        let panicked = |_| panicked_while(id.as_str(), verb.changes());
-        let outcome = work.await.unwrap_or_else(panicked);
-        if let Err(outcome) = answer.send(outcome) {
-            tracing::warn!(call = %id, %verb, result = summary(&outcome), "the caller went away; the call was carried to its end");
-        }
-    });
-    outcome.await.ok()
-}
-
-/// Keeps a call's id taken while it is under way.
-#[derive(Debug)]
-struct InFlight {
-    shared: Arc<Shared>,
-    id: Arc<str>,
-}
-
-impl InFlight {
-    fn new(shared: &Arc<Shared>, id: &str) -> Result<Self, Failure> {
-        let call: Arc<str> = id.into();
-        let mut taken = shared
-            .in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !taken.insert(Arc::clone(&call)) {
-            return Err(Failure::invalid(format!(
-                "a call with the id `{id}` is under way already: wait for its outcome, or give this one an id of its own"
-            )));
-        }
-        Ok(Self {
-            shared: Arc::clone(shared),
-            id: call,
-        })
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.shared
-            .in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.id);
-    }
 }
 
 #[cfg(test)]

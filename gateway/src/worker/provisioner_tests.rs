@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tonic::async_trait;
 
 use super::*;
-use crate::connector::Connector;
+use crate::connector::{Connector, Context};
 use crate::connectors::Configured;
 use crate::guard::GuardRails;
 use crate::model::{
-    CallError, Done, GuardDefaults, ObjectClass, ObjectRef, Password, Roles, Schema,
+    CallError, Done, GuardDefaults, ObjectClass, ObjectRef, Password, Roles, Schema, Verb,
 };
 
 /// Changes nothing until it is let, and counts what has come to its end.
