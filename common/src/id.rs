@@ -218,6 +218,44 @@ random_id!(
     ServerId, "sv-", "a server id"
 );
 
+random_id!(
+    /// Names one running program on a repository that several share: random, new at each start.
+    PeerId, "in-", "an instance"
+);
+
+impl PeerId {
+    /// Stands for no instance. Never given to one.
+    pub const NONE: Self = Self([0; 16]);
+}
+
+/// The two ends of a link between servers, told apart by who dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerEnds {
+    /// The instance that opened the connection.
+    pub dialler: PeerId,
+    /// The instance that it is to reach.
+    pub dialled: PeerId,
+}
+
+impl PeerEnds {
+    /// Bytes on the wire.
+    pub const LEN: usize = 2 * PeerId::LEN;
+
+    /// Both instances, the one that dialled first.
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        let (dialler, dialled) = bytes.split_at_mut(PeerId::LEN);
+        dialler.copy_from_slice(&self.dialler.to_bytes());
+        dialled.copy_from_slice(&self.dialled.to_bytes());
+        bytes
+    }
+
+    /// Whether these are two instances: a server has no link to itself.
+    pub fn are_two(&self) -> bool {
+        self.dialler != self.dialled && self.dialler != PeerId::NONE && self.dialled != PeerId::NONE
+    }
+}
+
 impl GatewayId {
     /// Stands in message 2 of default mode, for a gateway that has no id yet. Never given to one.
     pub const NONE: Self = Self([0; 16]);

@@ -1,4 +1,4 @@
-//! The sealed channel between the central server and one gateway.
+//! The sealed channel between the central server and one gateway, and between two servers.
 //!
 //! A layer like TLS: it takes an ordered byte stream, runs a handshake, and yields an encrypted
 //! byte stream. `proto/PROTOCOL.md` specifies it byte by byte. Everything but [`stream`] is pure:

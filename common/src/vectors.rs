@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 mod derivations;
 mod handshakes;
 mod malformed;
+mod peers;
 
 /// Compares with the committed file, or writes it.
 fn publish(name: &str, value: &impl Serialize) {

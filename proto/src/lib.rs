@@ -3,6 +3,7 @@
 //! * [`gateway`]: the services that a gateway offers to the central server, inside the sealed
 //!   channel.
 //! * [`worker`]: what the processes of a gateway say to one another, on their host.
+//! * [`peer`]: what the servers of one repository ask of one another, inside the sealed channel.
 //! * [`admin`]: the services that the central server offers to administrators and integrators.
 //!
 //! `PROTOCOL.md` beside this crate specifies the sealed channel that carries [`gateway`], byte by
@@ -38,6 +39,22 @@ pub mod worker {
     #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
     #[rustfmt::skip]
     #[path = "worker.rs"]
+    pub mod v1;
+}
+
+/// What the servers of one repository ask of one another (`peer.proto`).
+#[path = "generated"]
+pub mod peer {
+    /// Version 1.
+    #[allow(
+        missing_docs,
+        unreachable_pub,
+        unused_qualifications,
+        clippy::all,
+        clippy::pedantic
+    )]
+    #[rustfmt::skip]
+    #[path = "peer.rs"]
     pub mod v1;
 }
 
@@ -111,6 +128,7 @@ mod tests {
         let gateway = ("gateway.proto", include_str!("../gateway.proto"));
         let admin = ("admin.proto", include_str!("../admin.proto"));
         let worker = ("worker.proto", include_str!("../worker.proto"));
+        let peer = ("peer.proto", include_str!("../peer.proto"));
         let health = (
             "grpc/health/v1/health.proto",
             include_str!("../grpc/health/v1/health.proto"),
@@ -137,6 +155,7 @@ mod tests {
             (include_str!("generated/gateway.rs"), vec![gateway]),
             (include_str!("generated/admin.rs"), vec![gateway, admin]),
             (include_str!("generated/worker.rs"), vec![gateway, worker]),
+            (include_str!("generated/peer.rs"), vec![peer]),
             (include_str!("generated/health.rs"), vec![health]),
             (include_str!("generated/reflection.rs"), vec![reflection]),
             (

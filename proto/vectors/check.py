@@ -457,6 +457,15 @@ def read_message_4(data):
     return {"mac": tag}
 
 
+def read_peer_message_0(data):
+    body = Body(data, 0x18)
+    dialler, dialled = body.take(16), body.take(16)
+    body.end()
+    require(bytes(16) not in (dialler, dialled), "no instance")
+    require(dialler != dialled, "an instance linked to itself")
+    return {"dialler": dialler, "dialled": dialled}
+
+
 # ---------------------------------------------------------------- the checks
 
 checked = 0
@@ -588,6 +597,74 @@ def check_handshake(name, vector):
     for direction in ("server_to_gateway", "gateway_to_server"):
         secret = scheduled(direction.replace("_", " "), 32)
         check_records(f"{name}: {direction}", vector["records"][direction], secret, kind, suite)
+
+
+def check_peer_link(name, vector):
+    """ "Links between servers": every message made anew, and what either side refuses."""
+    inputs = {field: bytes.fromhex(value) for field, value in vector["inputs"].items()}
+    kind, suite, sent = AES, 2, [bytes.fromhex(message) for message in vector["messages"]]
+    ours = lambda field, value: same(f"{name}: {field}", vector[field], value)
+    message = lambda number, value: same(f"{name}: message {number}", vector["messages"][number], value)
+
+    ends = inputs["dialler"] + inputs["dialled"]
+    master = derive_key(kind, extract(NO_SALT, inputs["peer_key"]), "peer link", kind, None, ends)
+    ours("master_key", master)
+    prk = extract(NO_SALT, master)
+    dialled_key = expand_label(prk, "dialled proof", kind, None, b"", 32)
+    dialler_key = expand_label(prk, "dialler proof", kind, None, b"", 32)
+    ours("dialled_proof_key", dialled_key)
+    ours("dialler_proof_key", dialler_key)
+    share = {end: x25519(inputs[f"{end}_x25519_private"], BASEPOINT) for end in ("dialler", "dialled")}
+    shared = x25519(inputs["dialler_x25519_private"], share["dialled"])
+
+    message_0 = frame(0x18, ends)
+    message(0, message_0)
+    read_peer_message_0(message_0)
+    message_1 = frame(0x11, b"\x01" + inputs["server_id"] + inputs["dialler_nonce"] + share["dialler"]
+                      + b"\x01" + suite.to_bytes(2, "big") + b"\x01" + inputs["key_id"])
+    message(1, message_1)
+    read_message_1(message_1)
+    transcript = message_0 + message_1
+
+    def proof(unproved):
+        return mac(dialled_key, hashlib.sha256(transcript + unproved).digest())
+
+    unproved = frame(0x12, inputs["dialled"] + inputs["dialled_nonce"] + share["dialled"] + b"\x01" + inputs["key_id"]
+                     + suite.to_bytes(2, "big") + bytes(32))[:-32]
+    message_2 = unproved + proof(unproved)
+    message(2, message_2)
+
+    def dialler_takes(data):
+        read = read_message_2(data)
+        require(read["mode"] == 1 and read["gateway_id"] == inputs["dialled"], "another instance")
+        require(read["key_id"] == inputs["key_id"] and read["suite"] == suite, "another key or suite")
+        require(read["proof"] == proof(data[:-32]), "the proof")
+
+    dialler_takes(message_2)
+    for case in vector["refused"]:
+        refused(f"{name}: message 2, {case['why']}", lambda: dialler_takes(bytes.fromhex(case["frame"])))
+    for case in vector["malformed"]:
+        refused(f"{name}: message 0, {case['why']}", lambda: read_peer_message_0(bytes.fromhex(case["frame"])))
+    transcript += message_2
+
+    kek = derive_key(kind, prk, "peer session kek", kind, None, hashlib.sha256(transcript).digest())
+    ours("session_kek", kek)
+    wrapped = wrap(kind, kek, inputs["session_key"])
+    unproved = frame(0x13, inputs["key_id"] + bytes([len(wrapped)]) + wrapped + bytes(32))[:-32]
+    message_3 = unproved + mac(dialler_key, hashlib.sha256(transcript + unproved).digest())
+    message(3, message_3)
+    read_message_3(message_3, "secure")
+    transcript += message_3
+
+    through_3 = hashlib.sha256(transcript).digest()
+    root = extract(through_3, inputs["session_key"] + shared)
+    scheduled = lambda purpose, length: expand_label(root, purpose, kind, suite, b"", length)
+    ours("root", root)
+    ours("session_id", scheduled("session id", 8))
+    message(4, frame(0x14, mac(scheduled("finished", 32), through_3)))
+    assert len(sent) == 5
+    for field, purpose in (("dialler_to_dialled", "server to gateway"), ("dialled_to_dialler", "gateway to server")):
+        check_records(f"{name}: {field}", vector[field], scheduled(purpose, 32), kind, suite)
 
 
 def check_call_value(name, case, exporter, kind, suite):
@@ -792,7 +869,8 @@ def main():
     files = [pathlib.Path(name) for name in sys.argv[1:]] or sorted(here.glob("*.json"))
     if not files:
         raise SystemExit(f"FAILED: no vectors in {here}")
-    checks = {"derivations": check_derivations, "malformed": check_malformed, "key-export": check_key_export}
+    checks = {"derivations": check_derivations, "malformed": check_malformed, "key-export": check_key_export,
+              "peer-link": check_peer_link}
     for file in files:
         vector = json.loads(file.read_text(encoding="utf-8"))
         check = checks.get(file.stem, check_handshake)

@@ -3,9 +3,9 @@
 
 use super::mac::{self, Prf};
 use super::suites::Suite;
-use crate::id::{GatewayId, KeyKind};
+use crate::id::{GatewayId, KeyKind, PeerEnds};
 use crate::secret::locked::LockedBytes;
-use crate::secret::{GatewayKey, KeyBytes, MasterKey, stack};
+use crate::secret::{GatewayKey, KeyBytes, MasterKey, PeerKey, stack};
 
 /// Bytes of a pseudorandom key: what HKDF-Extract gives and HKDF-Expand takes.
 pub const PRK_LEN: usize = 32;
@@ -25,6 +25,14 @@ pub enum Purpose {
     SessionKek,
     /// Default key and X25519 secret to the key that wraps the master key in message 3.
     PairingKek,
+    /// Peer key to the master key of one link between two servers.
+    PeerLink,
+    /// In a peer link: master key to the key of the proof of the dialled server in message 2.
+    DialledProof,
+    /// In a peer link: master key to the key of the MAC of the server that dialled in message 3.
+    DiallerProof,
+    /// In a peer link: master key to the key that wraps the session key in message 3.
+    PeerSessionKek,
     /// Root to the key of the MAC in message 4.
     Finished,
     /// Root to the first traffic secret of the direction server to gateway.
@@ -71,12 +79,16 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::Diversify,
         Self::GatewayProof,
         Self::ServerProof,
         Self::SessionKek,
         Self::PairingKek,
+        Self::PeerLink,
+        Self::DialledProof,
+        Self::DiallerProof,
+        Self::PeerSessionKek,
         Self::Finished,
         Self::ServerToGateway,
         Self::GatewayToServer,
@@ -108,6 +120,10 @@ impl Purpose {
             Self::ServerProof => "server proof",
             Self::SessionKek => "session kek",
             Self::PairingKek => "pairing kek",
+            Self::PeerLink => "peer link",
+            Self::DialledProof => "dialled proof",
+            Self::DiallerProof => "dialler proof",
+            Self::PeerSessionKek => "peer session kek",
             Self::Finished => "finished",
             Self::ServerToGateway => "server to gateway",
             Self::GatewayToServer => "gateway to server",
@@ -234,6 +250,19 @@ pub fn diversify(gateway_key: &GatewayKey, gateway_id: GatewayId) -> MasterKey {
     };
     let prk = extract_unsalted(&[gateway_key.expose()]);
     MasterKey(derive_key(kind, &prk, label, &gateway_id.to_bytes()))
+}
+
+/// The master key of one link between two servers: KDF(peer key, instance that dialled, instance
+/// that was dialled). Of the peer key's kind.
+pub(crate) fn diversify_for_peers(peer_key: &PeerKey, ends: &PeerEnds) -> MasterKey {
+    let kind = peer_key.kind();
+    let label = Label {
+        purpose: Purpose::PeerLink,
+        kind,
+        suite: None,
+    };
+    let prk = extract_unsalted(&[peer_key.expose()]);
+    MasterKey(derive_key(kind, &prk, label, &ends.to_bytes()))
 }
 
 /// The lengths fit by the callers' bounds on `N` and `C`, and because no label is longer than 64

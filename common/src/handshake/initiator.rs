@@ -6,7 +6,7 @@ use std::fmt;
 use rand_core::CryptoRng;
 use x25519_dalek::{EphemeralSecret, PublicKey, SharedSecret};
 
-use super::key_schedule::{MasterSecret, UnconfirmedSecrets, agree, pairing_kek};
+use super::key_schedule::{MasterSecret, Role, UnconfirmedSecrets, agree, pairing_kek};
 use super::transcript::Transcript;
 use super::{
     Established, HandshakeError, InitiatorConfig, Misbehaviour, Misuse, Mode, Preamble,
@@ -34,7 +34,17 @@ pub fn start(
         .map(Preamble::encode)
         .transpose()
         .map_err(Misuse::Unsendable)?;
-    let mut transcript = Transcript::new(message0.as_deref());
+    begin(config, message0.as_deref(), Role::Gateway, rng)
+}
+
+/// Gives message 1, after `message0` where there is one.
+pub(super) fn begin(
+    config: InitiatorConfig,
+    message0: Option<&[u8]>,
+    role: Role,
+    rng: &mut impl CryptoRng,
+) -> Result<(Vec<u8>, ExpectMessage2), HandshakeError> {
+    let mut transcript = Transcript::new(message0);
     let mut nonce = [0; NONCE_LEN];
     rng.fill_bytes(&mut nonce);
     let secret = EphemeralSecret::random_from_rng(rng);
@@ -55,6 +65,7 @@ pub fn start(
     transcript.add(&frame);
     let next = ExpectMessage2 {
         config,
+        role,
         transcript,
         secret,
     };
@@ -64,6 +75,7 @@ pub fn start(
 /// Message 1 is sent; awaits message 2.
 pub struct ExpectMessage2 {
     config: InitiatorConfig,
+    role: Role,
     transcript: Transcript,
     secret: EphemeralSecret,
 }
@@ -84,6 +96,7 @@ impl ExpectMessage2 {
         }
         let Self {
             config,
+            role,
             mut transcript,
             secret,
         } = self;
@@ -94,7 +107,7 @@ impl ExpectMessage2 {
         let choice = Choice::new(&config, &message2)?;
         let unproved = &frame[..frame.len() - MAC_LEN];
         choice
-            .proving_secret()
+            .proving_secret(role)
             .gateway_proof_key()
             .verify(&[transcript.hash_with(unproved).as_bytes()], &proof)
             .map_err(|_| Misbehaviour::GatewayProof(message2.key_id))?;
@@ -103,7 +116,7 @@ impl ExpectMessage2 {
         let shared = agree(secret, message2.share)?;
         Ok(message3(
             &config,
-            choice,
+            (choice, role),
             message2.suite,
             transcript,
             shared,
@@ -145,9 +158,9 @@ impl<'a> Choice<'a> {
     }
 
     /// From which the key of the gateway's proof follows.
-    fn proving_secret(&self) -> MasterSecret {
+    fn proving_secret(&self, role: Role) -> MasterSecret {
         match self {
-            Self::Secure(held) => MasterSecret::new(&held.key),
+            Self::Secure(held) => MasterSecret::new(&held.key, role),
             Self::Pairing(_) => MasterSecret::of_default_key(),
         }
     }
@@ -162,7 +175,7 @@ impl<'a> Choice<'a> {
 
 fn message3(
     config: &InitiatorConfig,
-    choice: Choice<'_>,
+    (choice, role): (Choice<'_>, Role),
     suite: Suite,
     mut transcript: Transcript,
     shared: SharedSecret,
@@ -170,7 +183,7 @@ fn message3(
 ) -> (Vec<u8>, ExpectMessage4) {
     let through_message2 = transcript.hash();
     let HeldKey { id, key } = choice.master();
-    let master = MasterSecret::new(key);
+    let master = MasterSecret::new(key, role);
     let session_key = SessionKey::random(key.kind(), rng);
     let (mode, delivery) = match choice {
         Choice::Secure(_) => (Mode::Secure, None),
@@ -251,7 +264,7 @@ impl fmt::Debug for ExpectMessage4 {
     }
 }
 
-fn check(config: &InitiatorConfig, preamble: Option<&Preamble>) -> Result<(), Misuse> {
+pub(super) fn check(config: &InitiatorConfig, preamble: Option<&Preamble>) -> Result<(), Misuse> {
     if config.suites.is_empty() || (config.keys.is_empty() && config.pairing.is_none()) {
         return Err(Misuse::NothingToOffer);
     }

@@ -30,17 +30,54 @@ pub(super) fn agree(
     }
 }
 
+/// Whose handshake it is. Nothing that follows from a master key in one role is of any use in the
+/// other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A server and a gateway.
+    Gateway,
+    /// Two servers of one repository.
+    Peer,
+}
+
+impl Role {
+    /// For the key of the proof that ends message 2.
+    const fn responder_proof(self) -> Purpose {
+        match self {
+            Self::Gateway => Purpose::GatewayProof,
+            Self::Peer => Purpose::DialledProof,
+        }
+    }
+
+    /// For the key of the MAC that ends message 3.
+    const fn initiator_proof(self) -> Purpose {
+        match self {
+            Self::Gateway => Purpose::ServerProof,
+            Self::Peer => Purpose::DiallerProof,
+        }
+    }
+
+    const fn session_kek(self) -> Purpose {
+        match self {
+            Self::Gateway => Purpose::SessionKek,
+            Self::Peer => Purpose::PeerSessionKek,
+        }
+    }
+}
+
 /// What follows from a master key, or from the default key in its place.
 pub(super) struct MasterSecret {
     prk: LockedBytes<PRK_LEN>,
     kind: KeyKind,
+    role: Role,
 }
 
 impl MasterSecret {
-    pub(super) fn new(key: &MasterKey) -> Self {
+    pub(super) fn new(key: &MasterKey, role: Role) -> Self {
         Self {
             prk: kdf::extract_unsalted(&[key.expose()]),
             kind: key.kind(),
+            role,
         }
     }
 
@@ -49,22 +86,23 @@ impl MasterSecret {
         Self {
             prk: kdf::extract_unsalted(&[&DEFAULT_KEY]),
             kind: KeyKind::Tdes,
+            role: Role::Gateway,
         }
     }
 
     /// For the proof that ends message 2.
     pub(super) fn gateway_proof_key(&self) -> MacKey {
-        self.mac_key(Purpose::GatewayProof)
+        self.mac_key(self.role.responder_proof())
     }
 
     /// For the MAC that ends message 3.
     pub(super) fn server_proof_key(&self) -> MacKey {
-        self.mac_key(Purpose::ServerProof)
+        self.mac_key(self.role.initiator_proof())
     }
 
     /// Wraps the session key of the handshake whose transcript through message 2 is given: once.
     pub(super) fn session_kek(&self, through_message2: &TranscriptHash) -> KeyEncryptionKey {
-        let label = self.label(Purpose::SessionKek);
+        let label = self.label(self.role.session_kek());
         let context = through_message2.as_bytes();
         KeyEncryptionKey(kdf::derive_key(self.kind, &self.prk, label, context))
     }

@@ -10,6 +10,10 @@
 //!   [`responder::ExpectMessage3::handle`] and stores what was proved, and calls
 //!   [`responder::Unconfirmed::confirm`] and sends message 4.
 //!
+//! Two servers of one repository shake hands in a role of their own ([`peer`]): the one that dialled
+//! calls [`peer::dial`] and goes on as the server does, the other calls [`peer::answer`] and goes on
+//! as the gateway does.
+//!
 //! Messages go in and out as whole frames. The driver checks each frame's header with
 //! [`FrameHeader::decode_handshake`](crate::wire::FrameHeader::decode_handshake) before it reads
 //! the body. On any error but [`HandshakeError::Refused`] it sends the peer [`ALERT`] and closes
@@ -20,6 +24,7 @@ mod exporter;
 pub mod initiator;
 mod install;
 mod key_schedule;
+pub mod peer;
 pub mod responder;
 mod transcript;
 
@@ -34,14 +39,14 @@ use crate::held_key::{HeldKey, Identity};
 use crate::id::{GatewayId, KeyId, ServerId};
 use crate::secret::{MasterKey, TrafficSecret};
 use crate::wire::ALERT;
-pub use crate::wire::messages::{Mode, Preamble};
+pub use crate::wire::messages::{Mode, PeerPreamble, Preamble};
 
 /// Who is at the other end, and how that was established. What handlers of calls see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionInfo {
     /// The central server.
     pub server_id: ServerId,
-    /// The gateway.
+    /// The gateway. In a link between two servers: the instance that was dialled.
     pub gateway_id: GatewayId,
     /// How the session was authenticated.
     pub mode: Mode,

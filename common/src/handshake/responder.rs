@@ -7,7 +7,7 @@ use std::fmt;
 use rand_core::CryptoRng;
 use x25519_dalek::{EphemeralSecret, PublicKey, SharedSecret};
 
-use super::key_schedule::{MasterSecret, UnconfirmedSecrets, agree, pairing_kek};
+use super::key_schedule::{MasterSecret, Role, UnconfirmedSecrets, agree, pairing_kek};
 use super::transcript::{Transcript, TranscriptHash};
 use super::{
     Delivered, Established, HandshakeError, Incompatibility, Misbehaviour, Misuse, Mode, Preamble,
@@ -34,13 +34,27 @@ pub fn start(
         .map(Preamble::encode)
         .transpose()
         .map_err(Misuse::Unsendable)?;
-    let transcript = Transcript::new(message0.as_deref());
-    Ok((message0, ExpectMessage1 { config, transcript }))
+    let next = await_message1(config, message0.as_deref(), Role::Gateway);
+    Ok((message0, next))
+}
+
+/// What awaits message 1, after `message0` where there is one.
+pub(super) fn await_message1(
+    config: ResponderConfig,
+    message0: Option<&[u8]>,
+    role: Role,
+) -> ExpectMessage1 {
+    ExpectMessage1 {
+        config,
+        role,
+        transcript: Transcript::new(message0),
+    }
 }
 
 /// Awaits message 1.
 pub struct ExpectMessage1 {
     config: ResponderConfig,
+    role: Role,
     transcript: Transcript,
 }
 
@@ -60,6 +74,7 @@ impl ExpectMessage1 {
         }
         let Self {
             config,
+            role,
             mut transcript,
         } = self;
         let message1 = Message1::decode(frame)?;
@@ -84,7 +99,7 @@ impl ExpectMessage1 {
             key_id: credential.key_id(),
             suite,
         };
-        let proof_key = credential.secret().gateway_proof_key();
+        let proof_key = credential.secret(role).gateway_proof_key();
         let frame = message2.encode(|unproved| {
             let hash = transcript.hash_with(unproved);
             proof_key.tag(&[hash.as_bytes()]).to_bytes()
@@ -93,6 +108,7 @@ impl ExpectMessage1 {
         let next = ExpectMessage3 {
             server_id: message1.server_id,
             credential,
+            role,
             suite,
             transcript,
             shared,
@@ -152,9 +168,9 @@ impl Credential {
         }
     }
 
-    fn secret(&self) -> MasterSecret {
+    fn secret(&self, role: Role) -> MasterSecret {
         match self {
-            Self::Secure { held, .. } => MasterSecret::new(&held.key),
+            Self::Secure { held, .. } => MasterSecret::new(&held.key, role),
             Self::Pairing => MasterSecret::of_default_key(),
         }
     }
@@ -164,6 +180,7 @@ impl Credential {
 pub struct ExpectMessage3 {
     server_id: ServerId,
     credential: Credential,
+    role: Role,
     suite: Suite,
     transcript: Transcript,
     shared: SharedSecret,
@@ -183,6 +200,7 @@ impl ExpectMessage3 {
         let Self {
             server_id,
             credential,
+            role,
             suite,
             mut transcript,
             shared,
@@ -193,7 +211,7 @@ impl ExpectMessage3 {
         let key_id = message3.key_id;
         let (gateway_id, delivered) =
             master_key(credential, &message3, &shared, &through_message2)?;
-        let master = MasterSecret::new(&delivered.master_key);
+        let master = MasterSecret::new(&delivered.master_key, role);
 
         let unproved = &frame[..frame.len() - MAC_LEN];
         master
@@ -321,7 +339,7 @@ impl fmt::Debug for Unconfirmed {
     }
 }
 
-fn check(config: &ResponderConfig, preamble: Option<&Preamble>) -> Result<(), Misuse> {
+pub(super) fn check(config: &ResponderConfig, preamble: Option<&Preamble>) -> Result<(), Misuse> {
     if config.suites.is_empty() {
         return Err(Misuse::NothingToOffer);
     }

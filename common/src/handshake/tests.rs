@@ -6,6 +6,7 @@ use crate::secret::GatewayKey;
 
 mod attacks;
 mod honest;
+mod peers;
 mod rules;
 mod wycheproof;
 

@@ -179,6 +179,11 @@ key_role!(
     GatewayKey
 );
 key_role!(
+    /// The repository's key from which that of every link between two of its servers is
+    /// diversified.
+    PeerKey
+);
+key_role!(
     /// One gateway's own key: all that it stores. An enrolment key takes its place until the first
     /// is installed.
     MasterKey

@@ -23,7 +23,9 @@ pub use self::error::{ChannelError, Stage};
 pub use self::half_open::{
     Dropped, HalfOpen, HalfOpenLimits, Permit, WhenFull, is_of_one_connection,
 };
-pub use self::open::{accept, connect, read_preamble, refuse};
+pub use self::open::{
+    accept, answer_peer, connect, dial_peer, read_peer_preamble, read_preamble, refuse,
+};
 pub use self::sealed::SealedStream;
 #[cfg(feature = "tonic")]
 pub use self::secrets::{

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use super::sealed::Side;
 use super::{ChannelError, ChannelLimits, SealedStream, Stage};
 use crate::handshake::{
-    Established, HandshakeError, InitiatorConfig, Preamble, Proved, ResponderConfig, initiator,
-    responder,
+    Established, HandshakeError, InitiatorConfig, PeerPreamble, Preamble, Proved, ResponderConfig,
+    initiator, peer, peer::PeerConfig, responder,
 };
 use crate::record::RecordLimits;
 use crate::wire::{ALERT, DecodeError, FrameHeader, HEADER_LEN};
@@ -44,6 +44,70 @@ pub async fn read_preamble<S: AsyncRead + AsyncWrite + Unpin>(
     wire.conclude(read).await
 }
 
+/// Server: reads message 0 from another server. Where that one, or the instance that it wants, is
+/// none to have a link with, [`refuse`].
+///
+/// # Errors
+/// As [`read_preamble`]; among them where a gateway dials this port.
+pub async fn read_peer_preamble<S: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut S,
+    limits: &ChannelLimits,
+) -> Result<PeerPreamble, ChannelError> {
+    let mut wire = Wire::new(io);
+    let read = async {
+        let frame = wire.receive(0).await?;
+        PeerPreamble::decode(&frame).map_err(malformed)
+    };
+    let read = timeout(limits.handshake, read).await;
+    wire.conclude(read).await
+}
+
+/// Server that dialled another one: runs the handshake and gives the sealed stream.
+///
+/// # Errors
+/// [`ChannelError`]; the peer got an alert, where one was due.
+pub async fn dial_peer<S>(
+    io: S,
+    config: PeerConfig,
+    limits: &ChannelLimits,
+) -> Result<SealedStream<S>, ChannelError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut wire = Wire::new(io);
+    let dialled = async {
+        let ([message0, message1], next) = peer::dial(config, &mut rng())?;
+        wire.send(0, &message0).await?;
+        initiate(&mut wire, message1, next).await
+    };
+    let ran = timeout(limits.handshake, dialled).await;
+    let established = wire.conclude(ran).await?;
+    Ok(wire.into_stream(Side::Server, established, limits))
+}
+
+/// Server that another one dialled: runs the handshake and gives the sealed stream. The ends of
+/// `config` are those that [`read_peer_preamble`] gave.
+///
+/// # Errors
+/// [`ChannelError`]; the peer got an alert, where one was due.
+pub async fn answer_peer<S>(
+    io: S,
+    config: PeerConfig,
+    limits: &ChannelLimits,
+) -> Result<SealedStream<S>, ChannelError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut wire = Wire::new(io);
+    let answered = async {
+        let next = peer::answer(config)?;
+        respond(&mut wire, next, |_| std::future::ready(Ok(()))).await
+    };
+    let ran = timeout(limits.handshake, answered).await;
+    let established = wire.conclude(ran).await?;
+    Ok(wire.into_stream(Side::Gateway, established, limits))
+}
+
 /// Refuses a connection in place of a handshake: sends the alert and closes. Tells nothing else,
 /// and takes a moment at most.
 pub async fn refuse<S: AsyncWrite + Unpin>(io: &mut S) {
@@ -70,7 +134,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut wire = Wire::new(io);
-    let ran = timeout(limits.handshake, initiate(&mut wire, preamble, config)).await;
+    let dialled = async {
+        let (message1, next) = initiator::start(config, preamble, &mut rng())?;
+        initiate(&mut wire, message1, next).await
+    };
+    let ran = timeout(limits.handshake, dialled).await;
     let established = wire.conclude(ran).await?;
     Ok(wire.into_stream(Side::Server, established, limits))
 }
@@ -96,18 +164,23 @@ where
     Fut: Future<Output = Result<(), String>>,
 {
     let mut wire = Wire::new(io);
-    let answer = respond(&mut wire, preamble, config, on_proved);
-    let ran = timeout(limits.handshake, answer).await;
+    let answered = async {
+        let (message0, next) = responder::start(config, preamble)?;
+        if let Some(message0) = message0 {
+            wire.send(0, &message0).await?;
+        }
+        respond(&mut wire, next, on_proved).await
+    };
+    let ran = timeout(limits.handshake, answered).await;
     let established = wire.conclude(ran).await?;
     Ok(wire.into_stream(Side::Gateway, established, limits))
 }
 
 async fn initiate<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
-    preamble: Option<&Preamble>,
-    config: InitiatorConfig,
+    message1: Vec<u8>,
+    next: initiator::ExpectMessage2,
 ) -> Result<Established, ChannelError> {
-    let (message1, next) = initiator::start(config, preamble, &mut rng())?;
     wire.send(1, &message1).await?;
     let message2 = wire.receive(2).await?;
     let (message3, next) = next.handle(&message2, &mut rng())?;
@@ -118,8 +191,7 @@ async fn initiate<S: AsyncRead + AsyncWrite + Unpin>(
 
 async fn respond<S, F, Fut>(
     wire: &mut Wire<S>,
-    preamble: Option<&Preamble>,
-    config: ResponderConfig,
+    next: responder::ExpectMessage1,
     on_proved: F,
 ) -> Result<Established, ChannelError>
 where
@@ -127,10 +199,6 @@ where
     F: FnOnce(Proved) -> Fut,
     Fut: Future<Output = Result<(), String>>,
 {
-    let (message0, next) = responder::start(config, preamble)?;
-    if let Some(message0) = message0 {
-        wire.send(0, &message0).await?;
-    }
     let message1 = wire.receive(1).await?;
     let (message2, next) = next.handle(&message1, &mut rng())?;
     wire.send(2, &message2).await?;

@@ -5,8 +5,9 @@ mod records;
 mod run;
 mod values;
 
+pub(super) use form::Direction;
 use form::{Inputs, Messages, Records, Vector};
-use records::direction;
+pub(super) use records::direction;
 use run::{GATEWAY_NAME, Run};
 use values::Values;
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};

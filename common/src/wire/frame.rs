@@ -26,6 +26,8 @@ pub enum FrameType {
     Message3 = 0x13,
     /// Gateway to server: both hold the same keys.
     Message4 = 0x14,
+    /// In place of message 0, a server that dials another names both instances.
+    PeerMessage0 = 0x18,
     /// A record of data.
     Data = 0x20,
     /// The last record of its epoch.
@@ -45,6 +47,7 @@ impl FrameType {
             0x12 => Self::Message2,
             0x13 => Self::Message3,
             0x14 => Self::Message4,
+            0x18 => Self::PeerMessage0,
             0x20 => Self::Data,
             0x21 => Self::KeyUpdate,
             0x22 => Self::Close,
@@ -56,9 +59,12 @@ impl FrameType {
     /// Bytes that a body of this type has at most.
     pub const fn max_body_len(self) -> usize {
         match self {
-            Self::Message0 | Self::Message1 | Self::Message2 | Self::Message3 | Self::Message4 => {
-                MAX_HANDSHAKE_BODY_LEN
-            }
+            Self::Message0
+            | Self::Message1
+            | Self::Message2
+            | Self::Message3
+            | Self::Message4
+            | Self::PeerMessage0 => MAX_HANDSHAKE_BODY_LEN,
             Self::Data | Self::KeyUpdate | Self::Close => MAX_CIPHERTEXT_LEN + RECORD_TAG_LEN,
             Self::Alert => 0,
         }
@@ -193,7 +199,7 @@ mod tests {
                     FrameHeader::decode_record(bytes),
                 );
                 let (may_handshake, may_record) = match byte {
-                    0x10..=0x14 => (len <= 2_048, false),
+                    0x10..=0x14 | 0x18 => (len <= 2_048, false),
                     0x20..=0x22 => (false, len <= 16_400),
                     0x30 => (len == 0, false),
                     _ => (false, false),

@@ -1,4 +1,4 @@
-//! The five handshake messages.
+//! The five handshake messages, and the one in place of the first between two servers.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::frame::{self, FrameError, FrameType};
 use super::reader::Reader;
 use crate::crypto::key_wrap::wrapped_len;
 use crate::crypto::suites::Suite;
-use crate::id::{GatewayId, KeyId, ServerId};
+use crate::id::{GatewayId, KeyId, PeerEnds, PeerId, ServerId};
 
 /// Bytes of either side's nonce.
 pub const NONCE_LEN: usize = 32;
@@ -105,6 +105,46 @@ fn check_name(name: &str) -> Result<(), DecodeError> {
         Ok(())
     } else {
         Err(DecodeError::Name)
+    }
+}
+
+/// Message 0 between two servers: which instance dials which, in clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerPreamble(pub PeerEnds);
+
+impl PeerPreamble {
+    /// The whole frame.
+    ///
+    /// # Errors
+    /// [`DecodeError::Contradiction`] where these are not two instances.
+    pub fn encode(&self) -> Result<Vec<u8>, DecodeError> {
+        let mut frame = frame::begin(FrameType::PeerMessage0, PeerEnds::LEN);
+        frame.extend_from_slice(&self.check()?.to_bytes());
+        Ok(frame)
+    }
+
+    /// Reads a whole frame.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where it is anything but this message in its one encoding.
+    pub fn decode(frame: &[u8]) -> Result<Self, DecodeError> {
+        let body = body_of(frame, FrameType::PeerMessage0, "message 0 of a server")?;
+        let mut body = Reader::new(body);
+        let ends = PeerEnds {
+            dialler: PeerId::from_array(body.array()?),
+            dialled: PeerId::from_array(body.array()?),
+        };
+        body.finish()?;
+        let preamble = Self(ends);
+        preamble.check()?;
+        Ok(preamble)
+    }
+
+    fn check(&self) -> Result<PeerEnds, DecodeError> {
+        let ends = self.0;
+        ends.are_two()
+            .then_some(ends)
+            .ok_or(DecodeError::Contradiction)
     }
 }
 

@@ -33,6 +33,9 @@ const FILES: [&str; 2] = ["gateway.proto", "admin.proto"];
 /// What the processes of a gateway say to one another.
 const WORKER: &str = "worker.proto";
 
+/// What the servers of one repository ask of one another.
+const PEER: &str = "peer.proto";
+
 /// What every gRPC server may offer, in the terms of the gRPC project.
 const STANDARD: [&str; 2] = [
     "grpc/health/v1/health.proto",
@@ -115,6 +118,11 @@ fn generate(proto: &Path, made: &Path) -> Result<Vec<(&'static str, String)>, Bo
         .out_dir(made)
         .compile_fds(compile(&[WORKER])?)?;
     let worker = std::fs::read_to_string(made.join("portcullis.worker.v1.rs"))?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .out_dir(made)
+        .compile_fds(compile(&[PEER])?)?;
+    let peer = std::fs::read_to_string(made.join("portcullis.peer.v1.rs"))?;
     let health = std::fs::read_to_string(made.join("grpc.health.v1.rs"))?;
     let reflection = std::fs::read_to_string(made.join("grpc.reflection.v1.rs"))?;
     let all = [FILES, STANDARD].concat();
@@ -123,6 +131,7 @@ fn generate(proto: &Path, made: &Path) -> Result<Vec<(&'static str, String)>, Bo
         ("gateway.rs", headed(proto, &FILES[..1], &gateway)?),
         ("admin.rs", headed(proto, &FILES, &admin)?),
         ("worker.rs", headed(proto, &[FILES[0], WORKER], &worker)?),
+        ("peer.rs", headed(proto, &[PEER], &peer)?),
         ("health.rs", headed(proto, &STANDARD[..1], &health)?),
         ("reflection.rs", headed(proto, &STANDARD[1..], &reflection)?),
         ("reflected.rs", headed(proto, &all, &reflected)?),

@@ -3,7 +3,7 @@
 // admin.proto 91c808d00c62c50743e49d04d845c36e17636ebb6b6b835152a69934cb8b26aa
 // grpc/health/v1/health.proto 0d438c881aa1c83130108512ebf720765a69a2a7d2b269209bec010b11fd8059
 // grpc/reflection/v1/reflection.proto 7f50425b3391f6f0b133feca025a1e6dbde224dfc8b4fd3fc8758aa08ded51fa
-// generate/src/main.rs a1bc942d0a1115dcd86bb92cbc4e8efd2dbe8ba26c57f454b7890f6c294cf1af
+// generate/src/main.rs f0442d2bebe494e7337cd7afaaf2b1cd814d0cbf79b0a485928a6d00af75dbf9
 // generate/src/reflected.rs a78fd87eb400492d2f120799b57209f2413ab84ebe585934c6955a6055fadd1c
 // generate/src/services.rs afdffe97294326d8a5101ee375c214d2ddd92b67387b3c3896dff738707f3dba
 // below b847fa4d34ad81ac5416450f5ad4024e521ea8b5c99874028d7dd6c19d7af36a

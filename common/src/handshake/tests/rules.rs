@@ -3,7 +3,7 @@
 use super::*;
 use crate::crypto::key_wrap;
 use crate::crypto::mac::MacKey;
-use crate::handshake::key_schedule::MasterSecret;
+use crate::handshake::key_schedule::{MasterSecret, Role};
 use crate::handshake::transcript::Transcript;
 use crate::secret::{DEFAULT_KEY, KeyBytes, KeyEncryptionKey};
 use crate::wire::{MAC_LEN, Message1, Message2, Message3, WrappedDelivery};
@@ -51,7 +51,7 @@ fn a_server_without_the_key_is_refused_by_the_gateway() {
     let (_, gateway) = responder::start(pair.gateway.clone(), None).unwrap();
     let (message1, _) = initiator::start(pair.server.clone(), None, rng).unwrap();
     let (message2, gateway) = gateway.handle(&message1, rng).unwrap();
-    let wrong = MasterSecret::new(&MasterKey::random(KeyKind::Tdes, rng));
+    let wrong = MasterSecret::new(&MasterKey::random(KeyKind::Tdes, rng), Role::Gateway);
     let id = pair.server.keys[0].id;
     let message3 = forged_message3(&[&message1, &message2], &wrong, id, &[9; 24]);
     let error = gateway.handle(&message3).unwrap_err();
@@ -88,7 +88,11 @@ fn a_key_or_suite_that_was_not_offered_is_refused() {
             key_id: key.id,
             suite,
         };
-        let frame = proved(&message2, &message1, &MasterSecret::new(&key.key));
+        let frame = proved(
+            &message2,
+            &message1,
+            &MasterSecret::new(&key.key, Role::Gateway),
+        );
         assert_eq!(server.handle(&frame, rng).unwrap_err(), expected.into());
     }
 }
@@ -158,7 +162,7 @@ fn a_gateway_without_key_and_pairing_refuses_every_session_and_says_what_to_do()
 
 #[test]
 fn the_two_proofs_never_verify_as_one_another_over_the_same_transcript() {
-    let secret = MasterSecret::new(&held(KeyKind::Tdes).key);
+    let secret = MasterSecret::new(&held(KeyKind::Tdes).key, Role::Gateway);
     let transcript = transcript_of(&[b"the same"]);
     let gateway = tag(&secret.gateway_proof_key(), &transcript, b"");
     let server = tag(&secret.server_proof_key(), &transcript, b"");
@@ -220,7 +224,7 @@ fn a_degenerate_x25519_share_is_refused_by_both_sides() {
             key_id: pair.server.keys[0].id,
             suite: SUITE,
         };
-        let secret = MasterSecret::new(&pair.server.keys[0].key);
+        let secret = MasterSecret::new(&pair.server.keys[0].key, Role::Gateway);
         let frame = proved(&message2, &message1, &secret);
         let error = server.handle(&frame, rng).unwrap_err();
         assert_eq!(error, Misbehaviour::DegenerateShare.into());
@@ -241,7 +245,7 @@ fn a_weak_session_key_is_refused_though_the_server_proves_itself() {
         let (_, gateway) = responder::start(pair.gateway.clone(), None).unwrap();
         let (message1, _) = initiator::start(pair.server.clone(), None, rng).unwrap();
         let (message2, gateway) = gateway.handle(&message1, rng).unwrap();
-        let secret = MasterSecret::new(&held.key);
+        let secret = MasterSecret::new(&held.key, Role::Gateway);
         let message3 = forged_message3(&[&message1, &message2], &secret, held.id, &weak);
         let error = gateway.handle(&message3).unwrap_err();
         assert_eq!(error, Misbehaviour::WeakKey("session key").into());
@@ -272,7 +276,7 @@ fn the_mac_is_checked_before_anything_is_unwrapped() {
     let (_, gateway) = responder::start(pair.gateway.clone(), None).unwrap();
     let (message2, gateway) = gateway.handle(&message1, rng).unwrap();
     let transcript = transcript_of(&[&message1, &message2]);
-    let secret = MasterSecret::new(&pair.server.keys[0].key);
+    let secret = MasterSecret::new(&pair.server.keys[0].key, Role::Gateway);
     let frame = message3.encode(|unproved| tag(&secret.server_proof_key(), &transcript, unproved));
     let error = gateway.handle(&frame).unwrap_err();
     assert_eq!(error, Misbehaviour::KeyWrap(id).into());
@@ -289,7 +293,7 @@ fn message_3_of_another_key_than_message_2_chose_is_refused() {
     let (message1, _) = initiator::start(pair.server.clone(), None, rng).unwrap();
     let (message2, gateway) = gateway.handle(&message1, rng).unwrap();
     // By one who stole the older key, and who would thereby make the gateway drop the newer.
-    let stolen = MasterSecret::new(&old.key);
+    let stolen = MasterSecret::new(&old.key, Role::Gateway);
     let key = KeyBytes::random(KeyKind::Tdes, rng);
     let message3 = forged_message3(&[&message1, &message2], &stolen, old.id, key.expose());
     let other = Misbehaviour::OtherKey {

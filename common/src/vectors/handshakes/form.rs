@@ -119,7 +119,7 @@ pub(super) struct Records {
 }
 
 #[derive(Serialize)]
-pub(super) struct Direction {
+pub(in crate::vectors) struct Direction {
     pub(super) epochs: Vec<Epoch>,
     pub(super) records: Vec<Record>,
 }

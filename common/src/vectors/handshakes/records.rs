@@ -12,7 +12,11 @@ use crate::secret::TrafficSecret;
 use crate::vectors::{array, hex};
 
 /// Two data records, a key update because of the epoch's age, one more data record, and the close.
-pub(super) fn direction(secret: TrafficSecret, kind: KeyKind, suite: Suite) -> Direction {
+pub(in crate::vectors) fn direction(
+    secret: TrafficSecret,
+    kind: KeyKind,
+    suite: Suite,
+) -> Direction {
     let age = Duration::from_secs(600);
     let limits = RecordLimits::new(age);
     let mut sealer = Sealer::new(secret.clone(), kind, suite, limits);
