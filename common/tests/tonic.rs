@@ -16,9 +16,9 @@ use portcullis_proto::gateway::v1::control_client::ControlClient;
 use portcullis_proto::gateway::v1::control_server::{Control, ControlServer};
 use portcullis_proto::gateway::v1::{
     AcknowledgeRequest, AcknowledgeResponse, DescribeRequest, DescribeResponse, EnrolRequest,
-    EnrolResponse, FinishedRequest, FinishedResponse, InstallRequest, InstallResponse,
-    LogMoreRequest, LogMoreResponse, LogRequest, LogResponse, PingRequest, PingResponse,
-    RedialRequest, RedialResponse,
+    EnrolResponse, FinishedRequest, FinishedResponse, GrantRequest, GrantResponse, InstallRequest,
+    InstallResponse, LogMoreRequest, LogMoreResponse, LogRequest, LogResponse, PingRequest,
+    PingResponse, RedialRequest, RedialResponse,
 };
 use support::{Pair, take};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,7 +39,14 @@ impl Control for Gateway {
             .ok_or_else(|| Status::internal("no session"))?;
         let mut payload = request.get_ref().payload.clone();
         payload.extend_from_slice(&info.session.info().session_id);
-        Ok(Response::new(PingResponse { payload }))
+        Ok(Response::new(PingResponse {
+            payload,
+            clock_ms: 0,
+        }))
+    }
+
+    async fn grant(&self, _: Request<GrantRequest>) -> Result<Response<GrantResponse>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 
     async fn describe(

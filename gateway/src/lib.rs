@@ -18,11 +18,11 @@
 //! * [`connectors`] is the table of connector types; each has a folder under `connector`.
 //! * [`guard`] is the gateway's own word on what any server may do here; it knows no connector.
 //! * `watch` tells whoever watches how the gateway is; `service` alone knows it.
-//! * [`model`] is what a call is, checked once.
+//! * [`model`] is what a call is, checked once; `moment` is the clock by which one comes too late.
 //!
 //! `unsafe` stands in the bindings to the operating system only: `host_crypt` on Unix, and on
 //! Windows `access_list`, `connector::process`, `descriptor`, `event_log::source`,
-//! `key_store::registry`.
+//! `key_store::registry`, `moment`.
 #![deny(unsafe_code)]
 
 #[cfg(windows)]
@@ -51,6 +51,7 @@ pub mod key_store;
 pub mod listener;
 #[forbid(unsafe_code)]
 pub mod model;
+mod moment;
 #[cfg(windows)]
 #[forbid(unsafe_code)]
 mod registry_error;

@@ -5,6 +5,8 @@
     reason = "a test that fails has to say so"
 )]
 
+#[path = "sessions/grants.rs"]
+mod grants;
 mod support;
 
 use std::fs;
@@ -189,7 +191,7 @@ fn open_of_100(call: u64) -> CallFrame {
     };
     CallFrame::from(Frame {
         call,
-        kind: Kind::Open(begin),
+        kind: Kind::Open(begin, None),
     })
 }
 

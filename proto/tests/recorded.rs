@@ -71,6 +71,9 @@ fn understood(name: &str, recorded: &[u8]) -> Vec<u8> {
         "ask" => again::<FinishedRequest>(recorded),
         "acknowledge" => again::<AcknowledgeRequest>(recorded),
         "ping" => again::<PingRequest>(recorded),
+        "pong" => again::<PingResponse>(recorded),
+        "grant" => again::<GrantRequest>(recorded),
+        "granted" => again::<GrantResponse>(recorded),
         "log" => again::<LogRequest>(recorded),
         "lines" => again::<LogResponse>(recorded),
         "log-more" => again::<LogMoreRequest>(recorded),
@@ -390,6 +393,58 @@ fn later() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// What came with several servers of one id.
+fn of_instances() -> Vec<(&'static str, Vec<u8>)> {
+    let grant = GrantRequest {
+        generation: 1,
+        epoch: 300,
+        instance: vec![10; 16],
+    };
+    let granted = GrantResponse {
+        generation: 1,
+        epoch: 301,
+        instance: vec![11; 16],
+    };
+    let pong = PingResponse {
+        payload: vec![1; 8],
+        clock_ms: 86_400_000,
+    };
+    let open = CallFrame {
+        call: 7,
+        kind: CallFrameKind::Open.into(),
+        length: 10,
+        data: vec![8; 10].into(),
+        not_after_ms: 86_407_000,
+        ..CallFrame::default()
+    };
+    let late = CallFrame {
+        call: 7,
+        kind: CallFrameKind::Refused.into(),
+        failure: Some(Failure {
+            kind: FailureKind::Late.into(),
+            message: "too late".to_owned(),
+            native: None,
+        }),
+        ..CallFrame::default()
+    };
+    let order = Order {
+        version: "1.2.3".to_owned(),
+        not_after_ms: 86_407_000,
+        ..Order::default()
+    };
+    let frames = |frame| CallFrames {
+        frames: vec![frame],
+    };
+    vec![
+        ("grant", grant.encode_to_vec()),
+        ("granted", granted.encode_to_vec()),
+        ("pong", pong.encode_to_vec()),
+        ("frames.open", frames(open).encode_to_vec()),
+        ("frames.late", frames(late).encode_to_vec()),
+        ("order.timed", order.encode_to_vec()),
+    ]
+}
+
 fn log() -> LogRequest {
     LogRequest { lines: 200 }
 }
@@ -463,6 +518,7 @@ fn orders() -> Vec<(&'static str, Vec<u8>)> {
                 incarnation: vec![6; 16],
                 sequence: 12,
             }),
+            not_after_ms: 0,
             what: Some(what),
         };
         (name, order.encode_to_vec())
@@ -569,6 +625,7 @@ fn samples() -> String {
         length: 100,
         data: vec![8; 10].into(),
         failure: Some(failure()),
+        not_after_ms: 0,
     };
     record(
         "frames".to_owned(),
@@ -618,7 +675,8 @@ fn samples() -> String {
         "acknowledge".to_owned(),
         AcknowledgeRequest { call_ids }.encode_to_vec(),
     );
-    for (name, message) in later().into_iter().chain(orders()).chain(answers()) {
+    let after = later().into_iter().chain(orders()).chain(answers());
+    for (name, message) in after.chain(of_instances()) {
         record(name.to_owned(), message);
     }
     lines.concat()

@@ -834,6 +834,44 @@ def check_malformed(name, vectors):
         refused(f"{name}: message {case['message']}, {case['defect']}", lambda: readers[case["message"]](*arguments))
 
 
+def message(*fields):
+    """A message of Protocol Buffers: numbers of fields, each with a number, bytes or a text. What is 0 or empty is left out."""
+    def varint(number):
+        digits = [number & 0x7F]
+        while number := number >> 7:
+            digits[-1] |= 0x80
+            digits.append(number & 0x7F)
+        return bytes(digits)
+
+    out = b""
+    for number, value in fields:
+        value = value.encode() if isinstance(value, str) else value
+        if isinstance(value, bytes):
+            out += varint(number << 3 | 2) + varint(len(value)) + value if value else b""
+        else:
+            out += varint(number << 3) + varint(value) if value else b""
+    return out
+
+
+OPEN, REFUSED, LATE = 1, 8, 18
+
+
+def check_messages(file):
+    """PROTOCOL.md, "Grants" and "The latest moment": the messages of gateway.proto, built anew."""
+    opened = message((1, 7), (2, OPEN), (3, 10), (4, b"\x08" * 10), (6, 86_400_000 + 7_000))
+    late = message((1, 7), (2, REFUSED), (5, message((1, LATE), (2, "too late"))))
+    built = {
+        "grant": message((1, 1), (2, 300), (3, b"\x0a" * 16)),
+        "granted": message((1, 1), (2, 301), (3, b"\x0b" * 16)),
+        "pong": message((1, b"\x01" * 8), (2, 86_400_000)),
+        "frames.open": message((1, opened)),
+        "frames.late": message((1, late)),
+    }
+    recorded = dict(line.split(" ") for line in file.read_text(encoding="utf-8").splitlines())
+    for name, value in built.items():
+        same(f"{file.stem}: {name}", recorded[name], value)
+
+
 def refused(what, action):
     global checked
     checked += 1
@@ -866,12 +904,16 @@ def check_own_ciphers():
 def main():
     check_own_ciphers()
     here = pathlib.Path(__file__).resolve().parent
-    files = [pathlib.Path(name) for name in sys.argv[1:]] or sorted(here.glob("*.json"))
+    files = [pathlib.Path(name) for name in sys.argv[1:]] or sorted([*here.glob("*.json"), *here.glob("calls-*.txt")])
     if not files:
         raise SystemExit(f"FAILED: no vectors in {here}")
     checks = {"derivations": check_derivations, "malformed": check_malformed, "key-export": check_key_export,
               "peer-link": check_peer_link}
     for file in files:
+        if file.suffix == ".txt":
+            check_messages(file)
+            print(f"{file.name}: ok")
+            continue
         vector = json.loads(file.read_text(encoding="utf-8"))
         check = checks.get(file.stem, check_handshake)
         check(file.stem, vector)

@@ -1,5 +1,7 @@
 //! The gateway's side: takes calls, and gives each exactly one end.
 
+use std::num::NonZeroU64;
+
 use bytes::Bytes;
 
 use super::budget::Budget;
@@ -34,6 +36,8 @@ struct Call<T> {
     work: T,
     outgoing: Outgoing,
     incoming: Incoming,
+    /// As its first frame says.
+    not_after: Option<NonZeroU64>,
     /// Whether it came whole.
     whole: bool,
     /// Whether its search waits until items were sent.
@@ -44,8 +48,9 @@ struct Call<T> {
 /// What a frame means for the work of this side.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<T> {
-    /// A whole call.
-    Call(u64, Bytes),
+    /// A whole call, and the moment of this side's monotonic clock after which nothing of it may be
+    /// begun, if there is one.
+    Call(u64, Bytes, Option<NonZeroU64>),
     /// Nobody waits for this call any more. It comes with what carries it out.
     Cancelled(u64, T),
 }
@@ -71,7 +76,7 @@ impl<T: Default> Answering<T> {
     pub fn handle(&mut self, frame: Frame) -> Result<Option<Event<T>>, Violation> {
         let Frame { call: number, kind } = frame;
         match kind {
-            Kind::Open(begin) => {
+            Kind::Open(begin, not_after) => {
                 if number <= self.last {
                     return Err(Violation::NumberReused(number));
                 }
@@ -89,6 +94,7 @@ impl<T: Default> Answering<T> {
                     work: T::default(),
                     outgoing: Outgoing::new(ANSWER_CREDIT),
                     incoming,
+                    not_after,
                     whole: false,
                     full: false,
                     ended: false,
@@ -244,11 +250,12 @@ impl<T: Default> Answering<T> {
         match progress {
             Progress::Whole(Whole { data, cost, .. }) => {
                 call.whole = true;
+                let not_after = call.not_after;
                 if cost.room > 0 {
                     self.budget.release(cost.room);
                     self.budget.grant(&mut self.calls, &mut self.sender);
                 }
-                Some(Event::Call(number, data))
+                Some(Event::Call(number, data, not_after))
             }
             Progress::More { credit } => {
                 if credit > 0 {

@@ -1,6 +1,7 @@
 //! The server's side: submits calls, and gets exactly one end for each.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 
 use bytes::Bytes;
 
@@ -287,7 +288,7 @@ impl<T: Default> Calling<T> {
                 self.end(number, Answer::Lost, 0);
                 return Ok(());
             }
-            Kind::Open(_) | Kind::Cancel | Kind::Cancelled | Kind::Drain => {
+            Kind::Open(..) | Kind::Cancel | Kind::Cancelled | Kind::Drain => {
                 return Err(Violation::UnknownKind);
             }
         };
@@ -366,10 +367,21 @@ impl<T: Default> Calling<T> {
 
     /// Takes one batch of frames, which count as sent from then on. Of the calls that were not
     /// sent, those up to number `last` may be sent.
-    pub fn take(&mut self, last: u64, mut out: impl FnMut(Frame)) {
+    pub fn take(&mut self, last: u64, out: impl FnMut(Frame)) {
+        self.take_until(last, None, out);
+    }
+
+    /// As [`Self::take`]; of those that may be sent now, the gateway begins nothing after the
+    /// moment `not_after` of its monotonic clock, in milliseconds.
+    pub fn take_until(
+        &mut self,
+        last: u64,
+        not_after: Option<NonZeroU64>,
+        mut out: impl FnMut(Frame),
+    ) {
         let mut size = 0;
         while size < BATCH {
-            self.admit(last);
+            self.admit(last, not_after);
             let Some((len, taken)) = self.sender.next(&mut self.calls, &mut out) else {
                 return;
             };
@@ -533,13 +545,14 @@ impl<T: Default> Calling<T> {
 
     /// Lets the call that has waited longest take turns, if the gateway takes it and its number is
     /// not beyond `last`.
-    fn admit(&mut self, last: u64) {
+    fn admit(&mut self, last: u64, not_after: Option<NonZeroU64>) {
         if self.open < MAX_CALLS
             && self.waiting.front().is_some_and(|number| *number <= last)
             && let Some(number) = self.waiting.pop_front()
             && let Some(call) = self.calls.get_mut(&number)
         {
             call.phase = Phase::Scheduled;
+            call.outgoing.not_after = not_after;
             self.open += 1;
             self.sender.schedule(number, &mut call.outgoing);
         }

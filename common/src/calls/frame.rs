@@ -1,5 +1,7 @@
 //! Frames, and what may be wrong with them.
 
+use std::num::NonZeroU64;
+
 use bytes::Bytes;
 
 /// One frame of the stream.
@@ -14,8 +16,9 @@ pub struct Frame {
 /// What a frame says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Server: a call begins.
-    Open(Begin),
+    /// Server: a call begins. Where there is a moment of the gateway's monotonic clock, in
+    /// milliseconds, nothing of the call may be begun after it.
+    Open(Begin, Option<NonZeroU64>),
     /// Gateway: an item of a search begins.
     Item(Begin),
     /// Gateway: the last answer to a call begins.
@@ -62,7 +65,7 @@ impl Kind {
     pub(super) fn size(&self) -> usize {
         const HEAD: usize = 16;
         HEAD + match self {
-            Self::Open(begin) | Self::Item(begin) | Self::End(begin) => begin.data.len(),
+            Self::Open(begin, _) | Self::Item(begin) | Self::End(begin) => begin.data.len(),
             Self::Part(data) => data.len(),
             Self::Refused(refusal) => refusal.message.len(),
             Self::Credit(_) | Self::Cancel | Self::Cancelled | Self::Drain => 0,

@@ -1,5 +1,7 @@
 //! Frames as messages of `gateway.proto`.
 
+use std::num::NonZeroU64;
+
 use bytes::Bytes;
 use portcullis_proto::gateway::v1::{CallFrame, CallFrameKind, Failure};
 
@@ -7,8 +9,12 @@ use super::frame::{Begin, Frame, Kind, Refusal, Violation};
 
 impl From<Frame> for CallFrame {
     fn from(frame: Frame) -> Self {
+        let mut not_after = None;
         let (kind, length, data, failure) = match frame.kind {
-            Kind::Open(Begin { len, data }) => (CallFrameKind::Open, len, data, None),
+            Kind::Open(Begin { len, data }, moment) => {
+                not_after = moment;
+                (CallFrameKind::Open, len, data, None)
+            }
             Kind::Item(Begin { len, data }) => (CallFrameKind::Item, len, data, None),
             Kind::End(Begin { len, data }) => (CallFrameKind::End, len, data, None),
             Kind::Part(data) => (CallFrameKind::Part, 0, data, None),
@@ -32,6 +38,7 @@ impl From<Frame> for CallFrame {
             length,
             data,
             failure,
+            not_after_ms: not_after.map_or(0, NonZeroU64::get),
         }
     }
 }
@@ -44,7 +51,10 @@ impl TryFrom<CallFrame> for Frame {
         let begin = |len, data| Begin { len, data };
         let kind = match kind {
             CallFrameKind::Unspecified => return Err(Violation::UnknownKind),
-            CallFrameKind::Open => Kind::Open(begin(frame.length, frame.data)),
+            CallFrameKind::Open => {
+                let not_after = NonZeroU64::new(frame.not_after_ms);
+                Kind::Open(begin(frame.length, frame.data), not_after)
+            }
             CallFrameKind::Item => Kind::Item(begin(frame.length, frame.data)),
             CallFrameKind::End => Kind::End(begin(frame.length, frame.data)),
             CallFrameKind::Part => Kind::Part(frame.data),

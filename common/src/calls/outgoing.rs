@@ -1,6 +1,7 @@
 //! What is to be sent for one call.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 
 use bytes::Bytes;
 
@@ -24,6 +25,8 @@ pub(super) struct Outgoing {
     /// Bytes not sent yet.
     queued: usize,
     pub(super) in_turn: bool,
+    /// What the call's first frame says of when it may be begun.
+    pub(super) not_after: Option<NonZeroU64>,
 }
 
 #[derive(Debug)]
@@ -41,6 +44,7 @@ impl Outgoing {
             later: VecDeque::new(),
             queued: 0,
             in_turn: false,
+            not_after: None,
         }
     }
 
@@ -107,7 +111,7 @@ impl Outgoing {
             message.begun = true;
             let begin = Begin { len, data };
             match message.kind {
-                MessageKind::Call => Kind::Open(begin),
+                MessageKind::Call => Kind::Open(begin, self.not_after),
                 MessageKind::Item => Kind::Item(begin),
                 MessageKind::End => Kind::End(begin),
             }

@@ -169,7 +169,7 @@ impl World {
                 let worked = self.work.remove(&number);
                 assert!(worked.is_none() || tag == number);
             }
-            Some(Event::Call(number, call)) => {
+            Some(Event::Call(number, call, _)) => {
                 assert_eq!(call, message(number, 0, call.len()));
                 self.answering.set_work(number, number);
                 if self.rng.random_bool(0.05) {

@@ -58,7 +58,7 @@ fn taken<T: Default>(calling: &mut Calling<T>) -> Vec<Frame> {
 
 fn open(call: u64, len: u32, data: &[u8]) -> Frame {
     let data = Bytes::copy_from_slice(data);
-    let kind = Kind::Open(Begin { len, data });
+    let kind = Kind::Open(Begin { len, data }, None);
     Frame { call, kind }
 }
 
@@ -76,7 +76,7 @@ fn a_small_call_and_its_answer_are_one_frame_each() {
     assert_eq!(frames, [open(number, 5, b"what?")]);
     assert!(!pair.calling.has_unsent() && !pair.calling.has_frames());
     let event = pair.answering.handle(frames[0].clone()).unwrap();
-    assert_eq!(event, Some(Event::Call(number, "what?".into())));
+    assert_eq!(event, Some(Event::Call(number, "what?".into(), None)));
     assert_eq!(pair.next(number), None);
     pair.answering.end(number, "that".into());
     let mut frames = Vec::new();
@@ -181,7 +181,7 @@ fn calls_beyond_the_limit_wait_and_the_longest_first() {
     pair.answering.end(numbers[0], "y".into());
     assert_eq!(
         pair.carry(),
-        [Event::Call(numbers[MAX_CALLS + 1], "x".into())]
+        [Event::Call(numbers[MAX_CALLS + 1], "x".into(), None)]
     );
 }
 
@@ -470,7 +470,7 @@ fn a_cancel_at_any_moment_leaves_nothing_behind() {
             pair.calling.take(u64::MAX, |frame| up.push_back(frame));
             pair.answering.take(|frame| down.push_back(frame));
             if let Some(frame) = up.pop_front() {
-                if let Some(Event::Call(number, _)) = pair.answering.handle(frame).unwrap() {
+                if let Some(Event::Call(number, ..)) = pair.answering.handle(frame).unwrap() {
                     pair.answering.item(number, vec![2; 150_000].into());
                     pair.answering.end(number, vec![3; 150_000].into());
                 }

@@ -100,6 +100,7 @@ pub fn failure_name(kind: FailureKind) -> &'static str {
         FailureKind::AccountDisabled => "account_disabled",
         FailureKind::PasswordExpired => "password_expired",
         FailureKind::NotBegun => "not_begun",
+        FailureKind::Late => "late",
         FailureKind::Forgotten => "forgotten",
     }
 }

@@ -76,6 +76,8 @@ pub enum Dial {
     Out {
         /// HOST:PORT of the server.
         server: String,
+        /// The same of further ones on the same repository, of which any will do.
+        others: Vec<String>,
         /// The name it was registered with: needed only for pairing.
         name: Option<String>,
         /// The HTTP proxy on the way.

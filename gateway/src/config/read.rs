@@ -92,6 +92,11 @@ fn dial_out(mut section: Section<'_>) -> Dial {
     } else if host_port(&server, None).is_err() {
         section.problem("server", format!("`{server}`: HOST:PORT is allowed, such as \"central.example.com:9279\" or \"[2001:db8::1]:9279\""));
     }
+    let others = section.list("others", |text| {
+        host_port(text, None)
+            .map(|_| text.to_owned())
+            .map_err(|_| "HOST:PORT is allowed".to_owned())
+    });
     let name = section.text("name").map(str::to_owned);
     if name.as_deref().is_some_and(|name| !is_name(name)) {
         section.problem("name", NAME_RULE);
@@ -100,6 +105,7 @@ fn dial_out(mut section: Section<'_>) -> Dial {
     section.finish();
     Dial::Out {
         server,
+        others: others.unwrap_or_default(),
         name,
         proxy,
     }

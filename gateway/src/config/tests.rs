@@ -131,6 +131,7 @@ fn a_server_to_dial_is_a_host_and_a_port() {
             config.dial,
             Dial::Out {
                 server: good.to_owned(),
+                others: Vec::new(),
                 name: None,
                 proxy: None,
             }
@@ -153,6 +154,21 @@ fn a_server_to_dial_is_a_host_and_a_port() {
         );
     }
     assert!(problems("[dial_out]\n")[0].contains("dial_out.server: missing"));
+}
+
+#[test]
+fn further_servers_are_hosts_and_ports() {
+    let read = |others: &str| format!("[dial_out]\nserver = \"a:1\"\nothers = {others}\n");
+    let text = read("[\"b:9279\", \"[2001:db8::1]:9279\"]");
+    let config = Config::parse(Path::new("gateway.toml"), &text).unwrap();
+    let Dial::Out { others, .. } = config.dial else {
+        panic!("it dials out");
+    };
+    assert_eq!(others, ["b:9279", "[2001:db8::1]:9279"]);
+    for bad in ["[\"b\"]", "[\"b:1\", \"c:0\"]", "\"b:1\"", "[7]"] {
+        let found = problems(&read(bad));
+        assert!(found[0].contains("dial_out.others"), "{bad}: {found:?}");
+    }
 }
 
 /// With paths that are absolute on this system.

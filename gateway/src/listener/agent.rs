@@ -10,9 +10,10 @@ use portcullis_common::rotation::Identity;
 use portcullis_common::stream::{self, ChannelError, ChannelLimits, SealedStream};
 use portcullis_tls::{Around, Side, Transport};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::{Instrument as _, info, info_span, warn};
+use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::control::Control;
+use super::grants::Grants;
 use super::keys::Keys;
 use super::links::{Link, Links, OpenLink, Order, Scope, Turn};
 use super::measured::Measured;
@@ -73,7 +74,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// For one run under `config`, with a journal that is gone with it.
+    /// For one run under `config`, with a journal and grants that are gone with it.
     pub fn new(
         config: &Config,
         connectors: &Connectors,
@@ -83,17 +84,22 @@ impl Agent {
     ) -> Self {
         let journal = Journal::in_memory();
         let door = here(config, connectors, journal, &config.state_dir).into();
-        Self::with_door(config, door, keys, status, hostname)
+        Self::with_door(config, door, Grants::default(), keys, status, hostname)
     }
 
-    /// The same, with calls carried out behind this door.
+    /// The same, with calls carried out behind this door, as these grants allow.
     pub fn with_door(
         config: &Config,
         door: Door,
+        grants: Grants,
         keys: Keys,
         status: StatusBoard,
         hostname: String,
     ) -> Self {
+        if let Some(fault) = grants.fault() {
+            error!(name: "grant_fault", "{fault}");
+            status.failed(&fault);
+        }
         Self {
             run: Arc::new(Run::new(
                 keys,
@@ -102,7 +108,7 @@ impl Agent {
                 config.limits.call_timeout,
                 config.log_for_server,
             )),
-            links: Arc::default(),
+            links: Arc::new(Links::new(grants)),
             refusals: Refusals::default(),
             door,
             tls: around(),
@@ -222,10 +228,12 @@ impl Agent {
         let control = Control::new(
             Arc::clone(&self.run),
             session,
+            Arc::clone(&self.links),
             Arc::clone(link),
             calls.clone(),
         );
-        let provisioning = worker::Service::new(calls, exporter);
+        let obeyed = Arc::clone(link);
+        let provisioning = worker::Service::new(calls, exporter, move || obeyed.takes_calls());
         Services::new(control, provisioning, Arc::clone(link))
     }
 }

@@ -9,12 +9,15 @@ use portcullis_host::clock;
 use portcullis_proto::control::INSTALL_VERSION;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::gateway::v1::control_server;
+use tokio::task::spawn_blocking;
 use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 
+use super::grants::Grant;
 use super::keys::InstallFailure;
-use super::links::{Link, Scope};
+use super::links::{Link, Links, Scope};
 use super::run::Run;
+use crate::moment;
 use crate::worker::{LOG_KEPT, MAX_ACKNOWLEDGED, MAX_ASKED, OwnLog, SessionCalls};
 
 /// Larger than any ping of the server's own.
@@ -25,24 +28,45 @@ const MAX_PING_LEN: usize = 64 * 1024;
 pub(super) struct Control {
     run: Arc<Run>,
     session: Arc<Session>,
+    links: Arc<Links>,
     link: Arc<Link>,
     calls: SessionCalls,
 }
 
 impl Control {
-    /// For the session behind `link`, about its calls.
+    /// For the session behind `link`, one of `links`, about its calls.
     pub(super) fn new(
         run: Arc<Run>,
         session: Arc<Session>,
+        links: Arc<Links>,
         link: Arc<Link>,
         calls: SessionCalls,
     ) -> Self {
         Self {
             run,
             session,
+            links,
             link,
             calls,
         }
+    }
+
+    /// Takes a grant, or says which is higher.
+    async fn take_grant(&self, asked: Grant) -> Result<Grant, Status> {
+        let (links, link) = (Arc::clone(&self.links), Arc::clone(&self.link));
+        // To its end, also where nobody waits for it any more.
+        let taking = spawn_blocking(move || links.grant(&link, asked)).await;
+        let taken = taking.unwrap_or_else(|error| Err(error.to_string()));
+        let highest = taken.map_err(|why| {
+            warn!(name: "grant_fault", session = self.link.name(), "{why}");
+            self.run.status.failed(&why);
+            Status::unavailable(why)
+        })?;
+        if highest != asked {
+            let why = "another instance of the server has this gateway's link: the session carries no calls, and ends";
+            warn!(name: "grant_refused", session = self.link.name(), "{why}");
+        }
+        Ok(highest)
     }
 
     /// The calls that a request names, where the session carries calls.
@@ -153,6 +177,27 @@ impl control_server::Control for Control {
         }))
     }
 
+    async fn grant(
+        &self,
+        request: Request<wire::GrantRequest>,
+    ) -> Result<Response<wire::GrantResponse>, Status> {
+        if self.link.scope != Scope::Full {
+            return Err(Status::failed_precondition(
+                "this session carries no calls: it was opened under an enrolment key",
+            ));
+        }
+        let asked = Grant::from_wire(request.get_ref()).ok_or_else(|| {
+            Status::invalid_argument("a grant has an epoch from 1 and an instance of 16 bytes")
+        })?;
+        if self.link.grant().is_some_and(|granted| granted != asked) {
+            return Err(Status::failed_precondition(
+                "this session has another grant already",
+            ));
+        }
+        let highest = self.take_grant(asked).await?;
+        Ok(Response::new(highest.into()))
+    }
+
     async fn ping(
         &self,
         request: Request<wire::PingRequest>,
@@ -163,7 +208,10 @@ impl control_server::Control for Control {
                 "a ping carries at most {MAX_PING_LEN} bytes"
             )));
         }
-        Ok(Response::new(wire::PingResponse { payload }))
+        Ok(Response::new(wire::PingResponse {
+            payload,
+            clock_ms: moment::now_ms(),
+        }))
     }
 
     async fn enrol(

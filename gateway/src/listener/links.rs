@@ -2,7 +2,7 @@
 //! calls.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use portcullis_common::handshake::{Mode, SessionInfo};
 use portcullis_common::id::ServerId;
@@ -10,6 +10,8 @@ use portcullis_common::rotation::UnixMillis;
 use tokio::sync::{Notify, watch};
 
 use portcullis_host::clock;
+
+use super::grants::{Between, Grant, Grants};
 
 /// Sessions at once: two servers, with replacements to spare.
 const MAX_LINKS: usize = 8;
@@ -60,6 +62,10 @@ pub struct Link {
     turn: Turn,
     order: watch::Sender<Order>,
     redial: Notify,
+    grants: Arc<Grants>,
+    granted: OnceLock<Grant>,
+    /// It may take the place of others, and others may take its place.
+    settled: watch::Sender<bool>,
 }
 
 impl Link {
@@ -69,9 +75,34 @@ impl Link {
     }
 
     /// May it carry provisioning calls? One that drains takes those that are still on their way to
-    /// it.
+    /// it, unless another instance of the server was granted the link.
     pub fn takes_calls(&self) -> bool {
-        self.scope == Scope::Full && *self.order.borrow() < Order::Close
+        self.scope == Scope::Full
+            && *self.order.borrow() < Order::Close
+            && self.grants.admits(self.between(), self.grant())
+    }
+
+    /// What its server was granted.
+    pub fn grant(&self) -> Option<Grant> {
+        self.granted.get().copied()
+    }
+
+    /// Whether it has taken the place of those before it: at once, but with a server that grants
+    /// only then.
+    pub fn is_settled(&self) -> bool {
+        *self.settled.borrow()
+    }
+
+    /// Waits until then.
+    pub async fn until_settled(&self) {
+        let mut settled = self.settled.subscribe();
+        if settled.wait_for(|settled| *settled).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    fn between(&self) -> Between {
+        (self.info.server_id, self.info.gateway_id)
     }
 
     /// Tells it, unless it was told worse before.
@@ -109,6 +140,7 @@ impl Link {
 /// Every live session of this run.
 #[derive(Debug)]
 pub struct Links {
+    grants: Arc<Grants>,
     live: Mutex<Vec<Arc<Link>>>,
     turns: AtomicU64,
     count: watch::Sender<usize>,
@@ -123,15 +155,26 @@ pub struct TooManyLinks;
 
 impl Default for Links {
     fn default() -> Self {
+        Self::new(Grants::default())
+    }
+}
+
+impl Links {
+    /// None yet; calls are taken as `grants` says.
+    pub fn new(grants: Grants) -> Self {
         Self {
+            grants: Arc::new(grants),
             live: Mutex::default(),
             turns: AtomicU64::new(0),
             count: watch::Sender::new(0),
         }
     }
-}
 
-impl Links {
+    /// The grants by which calls are taken.
+    pub fn grants(&self) -> &Arc<Grants> {
+        &self.grants
+    }
+
     /// The turn of a session with `server`, where there is room for it, if need be in place of one
     /// that is ending. Taken before message 4 leaves: the server's next session comes after it.
     ///
@@ -139,10 +182,11 @@ impl Links {
     /// [`TooManyLinks`].
     pub fn turn(&self, server: ServerId) -> Result<Turn, TooManyLinks> {
         let live = self.lock();
-        let in_use = live
-            .iter()
-            .filter(|link| link.info.server_id != server && *link.order.borrow() == Order::Serve)
-            .count();
+        let stays = |link: &&Arc<Link>| {
+            let serves = *link.order.borrow() == Order::Serve && link.is_settled();
+            serves && link.info.server_id != server
+        };
+        let in_use = live.iter().filter(stays).count();
         if in_use < MAX_LINKS {
             Ok(Turn(self.turns.fetch_add(1, Ordering::Relaxed)))
         } else {
@@ -151,7 +195,7 @@ impl Links {
     }
 
     /// Enters a session that was just opened, by this gateway where it `dialled`. An older one with
-    /// the same server gives way to it.
+    /// the same server gives way to it; with a server that grants, once it was granted.
     pub fn open(
         self: &Arc<Self>,
         info: SessionInfo,
@@ -171,19 +215,18 @@ impl Links {
             turn,
             redial: Notify::new(),
             order: watch::Sender::new(Order::Serve),
+            grants: Arc::clone(&self.grants),
+            granted: OnceLock::new(),
+            settled: watch::Sender::new(false),
         });
         let mut live = self.lock();
-        for other in live
-            .iter()
-            .filter(|other| other.info.server_id == info.server_id)
-        {
-            let older = if other.turn < turn { other } else { &link };
-            older.tell(Order::Retire);
+        if !self.grants.knows(info.server_id) {
+            settle(&live, &link);
         }
         let excess = (live.len() + 1).saturating_sub(MAX_LINKS);
         for ending in live
             .iter()
-            .filter(|link| *link.order.borrow() != Order::Serve)
+            .filter(|link| *link.order.borrow() != Order::Serve || !link.is_settled())
             .take(excess)
         {
             ending.tell(Order::Close);
@@ -195,6 +238,38 @@ impl Links {
             links: Arc::clone(self),
             link,
         }
+    }
+
+    /// The server of a session asks for its grant. Gives the highest that there is; where that is
+    /// another one, this session ends, and where it is this one, all others of the server do. Waits
+    /// for the disk.
+    ///
+    /// # Errors
+    /// Why none can be taken.
+    pub fn grant(&self, link: &Arc<Link>, asked: Grant) -> Result<Grant, String> {
+        let highest = self.grants.take(link.between(), asked)?;
+        if highest != asked {
+            link.tell(Order::Drain);
+            return Ok(highest);
+        }
+        // A session has one grant: its first.
+        let _ = link.granted.set(asked);
+        let live = self.lock();
+        // A higher one may have come meanwhile.
+        if !self.grants.admits(link.between(), Some(asked)) {
+            link.tell(Order::Drain);
+            return Ok(highest);
+        }
+        for other in live
+            .iter()
+            .filter(|other| other.between() == link.between())
+        {
+            if other.grant().is_some_and(|other| other != asked) {
+                other.tell(Order::Drain);
+            }
+        }
+        settle(&live, link);
+        Ok(highest)
     }
 
     /// The live sessions, oldest first.
@@ -217,6 +292,20 @@ impl Links {
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Link>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Has one session take the place of those before it, or give way to those after it.
+fn settle(live: &[Arc<Link>], link: &Arc<Link>) {
+    let same = |other: &&Arc<Link>| {
+        other.info.server_id == link.info.server_id
+            && other.is_settled()
+            && !Arc::ptr_eq(other, link)
+    };
+    for other in live.iter().filter(same) {
+        let older = if other.turn < link.turn { other } else { link };
+        older.tell(Order::Retire);
+    }
+    link.settled.send_replace(true);
 }
 
 /// A session as long as it lives: dropping this takes it off the list.
@@ -345,5 +434,83 @@ mod tests {
             turn,
         );
         assert!(!open.link().takes_calls());
+    }
+
+    fn grant(epoch: u64, instance: u8) -> Grant {
+        let request = portcullis_proto::gateway::v1::GrantRequest {
+            generation: 0,
+            epoch,
+            instance: vec![instance; 16],
+        };
+        Grant::from_wire(&request).unwrap()
+    }
+
+    fn told(open: &OpenLink) -> Order {
+        *open.link().order.borrow()
+    }
+
+    /// Sessions of one server id and one registration.
+    fn of_instances(links: &Arc<Links>, count: usize) -> Vec<OpenLink> {
+        let info = session(ServerId::random(&mut rand::rng()));
+        let open = |_| {
+            let (turn, peer) = (links.turn(info.server_id).unwrap(), "test".to_owned());
+            links.open(info, Scope::Full, peer, false, false, turn)
+        };
+        (0..count).map(open).collect()
+    }
+
+    #[test]
+    fn with_a_server_that_grants_the_higher_grant_wins_and_not_the_newer_session() {
+        let links = Arc::new(Links::default());
+        let opened = of_instances(&links, 1);
+        assert!(opened[0].link().is_settled() && opened[0].link().takes_calls());
+        assert_eq!(links.grant(opened[0].link(), grant(2, 1)), Ok(grant(2, 1)));
+        let info = opened[0].link().info;
+        let again = || {
+            let turn = links.turn(info.server_id).unwrap();
+            links.open(info, Scope::Full, "test".to_owned(), false, false, turn)
+        };
+        // An instance that was stopped long ago.
+        let stale = again();
+        assert!(!stale.link().takes_calls() && !stale.link().is_settled());
+        assert_eq!(told(&opened[0]), Order::Serve);
+        assert_eq!(links.grant(stale.link(), grant(1, 2)), Ok(grant(2, 1)));
+        assert_eq!(told(&stale), Order::Drain);
+        assert!(!stale.link().takes_calls());
+        // One that says that it has the same.
+        let false_one = again();
+        assert_eq!(links.grant(false_one.link(), grant(2, 3)), Ok(grant(2, 1)));
+        assert_eq!(told(&false_one), Order::Drain);
+        // The successor of the first session, and then another instance.
+        let successor = again();
+        assert_eq!(told(&opened[0]), Order::Serve);
+        assert_eq!(links.grant(successor.link(), grant(2, 1)), Ok(grant(2, 1)));
+        assert_eq!(told(&opened[0]), Order::Retire);
+        assert!(opened[0].link().takes_calls() && successor.link().takes_calls());
+        let higher = again();
+        assert_eq!(links.grant(higher.link(), grant(3, 2)), Ok(grant(3, 2)));
+        for former in [&opened[0], &successor] {
+            assert_eq!(told(former), Order::Drain);
+            assert!(!former.link().takes_calls());
+        }
+        assert_eq!(told(&higher), Order::Serve);
+        assert!(higher.link().takes_calls());
+    }
+
+    #[test]
+    fn sessions_that_are_granted_nothing_never_pile_up() {
+        let links = Arc::new(Links::default());
+        let first = of_instances(&links, 1);
+        links.grant(first[0].link(), grant(1, 1)).unwrap();
+        let info = first[0].link().info;
+        let opened: Vec<_> = (0..MAX_LINKS + 2)
+            .map(|_| {
+                let turn = links.turn(info.server_id).unwrap();
+                links.open(info, Scope::Full, "test".to_owned(), false, false, turn)
+            })
+            .collect();
+        let closed = opened.iter().filter(|it| told(it) == Order::Close).count();
+        assert_eq!(closed, 3);
+        assert_eq!(told(&first[0]), Order::Serve);
     }
 }

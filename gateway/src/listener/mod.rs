@@ -4,6 +4,7 @@ pub mod agent;
 mod control;
 pub mod dial_in;
 pub mod dial_out;
+pub mod grants;
 pub mod keys;
 pub mod links;
 pub mod measured;

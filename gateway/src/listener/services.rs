@@ -66,7 +66,7 @@ impl Service<http::Request<Body>> for Services {
                 self.provisioning.call(request)
             }
             provisioning_server::SERVICE_NAME => refuse(Status::failed_precondition(
-                "this session carries no calls: it was opened under an enrolment key, or its key was forgotten",
+                "this session carries no calls: it was opened under an enrolment key, its key was forgotten, or its server was not granted the link",
             )),
             _ => refuse(Status::unimplemented("this gateway has no such service")),
         }

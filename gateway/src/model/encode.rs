@@ -80,6 +80,7 @@ impl From<FailureKind> for wire::FailureKind {
             FailureKind::PasswordExpired => Self::PasswordExpired,
             FailureKind::NotBegun => Self::NotBegun,
             FailureKind::Forgotten => Self::Forgotten,
+            FailureKind::Late => Self::Late,
         }
     }
 }

@@ -161,11 +161,13 @@ pub enum FailureKind {
     /// Nobody remembers that far back: the journal a call, the resource a
     /// [`SyncToken`](super::SyncToken).
     Forgotten,
+    /// It came too late to be begun: nothing was, and the server may send it again.
+    Late,
 }
 
 impl FailureKind {
     /// Every kind, in the order of the wire.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Invalid,
         Self::NotFound,
         Self::AlreadyExists,
@@ -183,11 +185,13 @@ impl FailureKind {
         Self::PasswordExpired,
         Self::NotBegun,
         Self::Forgotten,
+        Self::Late,
     ];
 
-    /// The kind of this spelling.
+    /// The kind of this spelling that a resource may answer.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        let known = |kind: &Self| kind.name() == name && *kind != Self::Late;
+        Self::ALL.into_iter().find(known)
     }
 
     /// The spelling of the script protocol.
@@ -210,6 +214,7 @@ impl FailureKind {
             Self::PasswordExpired => "password-expired",
             Self::NotBegun => "not-begun",
             Self::Forgotten => "forgotten",
+            Self::Late => "late",
         }
     }
 }
@@ -237,6 +242,12 @@ impl Failure {
             native: Some(native),
             ..self
         }
+    }
+
+    /// The call came too late to be begun.
+    pub fn late() -> Self {
+        let message = "the call came too late to be begun: nothing was, and it may be sent again";
+        Self::new(FailureKind::Late, message)
     }
 
     /// Whether it says that there is no such object.
@@ -334,7 +345,8 @@ mod tests {
     #[test]
     fn every_kind_has_a_spelling_of_its_own() {
         for kind in FailureKind::ALL {
-            assert_eq!(FailureKind::from_name(kind.name()), Some(kind));
+            let known = Some(kind).filter(|kind| *kind != FailureKind::Late);
+            assert_eq!(FailureKind::from_name(kind.name()), known);
         }
         assert_eq!(FailureKind::from_name("unheard-of"), None);
     }

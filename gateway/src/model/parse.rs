@@ -14,6 +14,7 @@ use super::{
     ObjectRef, Operation, Password, Request, Rotation, Run, Search, Selector, SyncSince, SyncToken,
     Update, Value,
 };
+use crate::moment::NotAfter;
 
 /// Attributes, modifications, arguments or settings in one call.
 pub const MAX_ATTRIBUTES: usize = 256;
@@ -131,6 +132,7 @@ pub fn parse_call(call: wire::Call, further: &[ObjectClass]) -> Result<Call, Mod
         look: call.look,
         journal_lost: call.journal_lost,
         accepted_ago: Duration::from_millis(call.accepted_ms_ago),
+        not_after: NotAfter::default(),
         trace: Trace::default(),
         request: parse_request(call.verb.ok_or(ModelError::Missing("a verb"))?, classes)?,
     })

@@ -10,6 +10,7 @@ use super::{
     ActionName, Attribute, AttributeName, CallId, ConnectorName, Filter, ObjectClass, ObjectName,
     ObjectRef, Password, SyncSince, Value, Verb,
 };
+use crate::moment::NotAfter;
 
 /// A call, ready to be carried out.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Call {
     pub journal_lost: bool,
     /// How long ago the server took the call on.
     pub accepted_ago: Duration,
+    /// Where it changes something, when it may be begun at the latest.
+    pub not_after: NotAfter,
     /// The trace that it belongs to; nothing depends on it.
     pub trace: Trace,
     /// What is to be done.

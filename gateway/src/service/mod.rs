@@ -44,6 +44,7 @@ use crate::connectors::Connectors;
 use crate::journal::Journal;
 use crate::key_store::{self, KeyStore, KeyStoreError};
 use crate::listener::agent::{Agent, here};
+use crate::listener::grants::Grants;
 use crate::listener::keys::{Keys, Standing};
 use crate::listener::links::Order;
 use crate::listener::status::StatusBoard;
@@ -202,7 +203,8 @@ async fn run_managed(
     let name = host::name();
     let tracer = Tracer::start(&config.traces, program(name.clone()));
     door.trace(tracer.clone());
-    let agent = Agent::with_door(&config, door, keys, board, name);
+    let grants = Grants::open(&folder);
+    let agent = Agent::with_door(&config, door, grants, keys, board, name);
     agent.tls.load(config.tls.as_ref())?;
     let agent = Arc::new(agent);
     agent.door.start().await;
@@ -287,10 +289,12 @@ impl Dialling {
             }
             Dial::Out {
                 server,
+                others,
                 name,
                 proxy,
             } => Ok(Self::Out(dial_out::Target {
                 server: server.clone(),
+                others: others.clone(),
                 name: name.clone(),
                 proxy: proxy.clone(),
             })),

@@ -80,6 +80,7 @@ impl Watched for Watch {
             self.link(),
             key_store,
             Check::new("journal", described.journal_fault()),
+            Check::new("grants", self.agent.links.grants().fault()),
         ];
         if self.in_processes {
             let away = described.away.into_iter().map(|(_, why)| why);

@@ -27,6 +27,7 @@ use tonic::{Status, Streaming};
 use super::call_log::{panicked, panicked_while};
 use super::door::SessionCalls;
 use crate::model::{Failure, SearchEvent, SyncEvent};
+use crate::moment::NotAfter;
 
 /// A call of more bytes takes long enough to read to hold up those beside it.
 pub(super) const LARGE: usize = 64 << 10;
@@ -43,6 +44,7 @@ pub struct CallStream {
     answering: Answering<Option<AbortHandle>>,
     calls: SessionCalls,
     exporter: ExporterSecret,
+    obeyed: Obeyed,
     /// In tasks of their own: they go on, and keep to their deadlines, also where nothing can be
     /// sent.
     running: JoinSet<Stepped>,
@@ -58,6 +60,9 @@ pub struct CallStream {
     /// A batch was handed over, and may be sent before this goes on.
     handed_over: bool,
 }
+
+/// Whether the server that the session is with may have calls begun now.
+pub(super) type Obeyed = Arc<dyn Fn() -> bool + Send + Sync>;
 
 type Step = Pin<Box<dyn Future<Output = Stepped> + Send>>;
 
@@ -110,6 +115,7 @@ impl CallStream {
         input: Streaming<CallFrames>,
         calls: SessionCalls,
         exporter: ExporterSecret,
+        obeyed: Obeyed,
         drain: impl Future<Output = ()> + Send + 'static,
         broken: impl FnOnce() + Send + 'static,
     ) -> Self {
@@ -118,6 +124,7 @@ impl CallStream {
             answering: Answering::default(),
             calls,
             exporter,
+            obeyed,
             running: JoinSet::new(),
             full: HashMap::new(),
             drain: Some(Box::pin(drain)),
@@ -191,7 +198,12 @@ impl CallStream {
     fn handle(&mut self, frame: CallFrame, cx: &mut Context<'_>) -> Result<(), Violation> {
         match self.answering.handle(Frame::try_from(frame)?)? {
             None => {}
-            Some(Event::Call(number, call)) => self.begin(number, call, cx),
+            Some(Event::Call(number, ..)) if !(self.obeyed)() => {
+                self.answering.refuse(number, refusal(Failure::late()));
+            }
+            Some(Event::Call(number, call, not_after)) => {
+                self.begin(number, call, NotAfter::new(not_after), cx);
+            }
             Some(Event::Cancelled(number, abort)) => {
                 self.full.remove(&number);
                 if let Some(abort) = abort {
@@ -202,15 +214,18 @@ impl CallStream {
         Ok(())
     }
 
-    fn begin(&mut self, number: u64, call: Bytes, cx: &mut Context<'_>) {
+    fn begin(&mut self, number: u64, call: Bytes, not_after: NotAfter, cx: &mut Context<'_>) {
         let (calls, exporter) = (self.calls.clone(), self.exporter.clone());
         if call.len() > LARGE {
-            let reading = read_at_length(calls, exporter, number, call);
+            let reading = read_at_length(calls, exporter, number, call, not_after);
             self.start(number, Box::pin(reading), cx);
             return;
         }
         match opened(&exporter, call) {
-            Ok(call) => self.start(number, Box::pin(first(calls, exporter, number, call)), cx),
+            Ok(call) => {
+                let step = first(calls, exporter, number, call, not_after);
+                self.start(number, Box::pin(step), cx);
+            }
             Err(message) => self.answering.refuse(number, invalid(message)),
         }
     }
@@ -349,9 +364,13 @@ fn unreadable(status: &Status) -> Option<String> {
 }
 
 fn invalid(message: &str) -> Refusal {
+    refusal(Failure::invalid(message))
+}
+
+fn refusal(failure: Failure) -> Refusal {
     Refusal {
-        kind: wire::FailureKind::Invalid.into(),
-        message: message.to_owned(),
+        kind: wire::FailureKind::from(failure.kind).into(),
+        message: failure.message,
     }
 }
 
@@ -373,6 +392,7 @@ async fn read_at_length(
     exporter: ExporterSecret,
     number: u64,
     call: Bytes,
+    not_after: NotAfter,
 ) -> Stepped {
     let Some(_room) = calls.room_for(call.len()) else {
         let message = "this gateway carries out as many long calls already as it has room for: try again later";
@@ -387,7 +407,7 @@ async fn read_at_length(
     let secret = exporter.clone();
     let reading = tokio::task::spawn_blocking(move || opened(&secret, call));
     match reading.await {
-        Ok(Ok(call)) => first(calls, exporter, number, call).await,
+        Ok(Ok(call)) => first(calls, exporter, number, call, not_after).await,
         Ok(Err(message)) => Stepped::Refused(number, invalid(message)),
         Err(_) => {
             let message = "the gateway failed while it read the call; its log says more";
@@ -402,13 +422,17 @@ async fn first(
     exporter: ExporterSecret,
     number: u64,
     call: wire::Call,
+    not_after: NotAfter,
 ) -> Stepped {
     let (call_id, answers) = (
         call.call_id.as_str().into(),
         CallSecrets::new(&exporter, Way::Answer, &call.call_id),
     );
     if !has_items(&call) {
-        return execute(calls, exporter, number, call).await;
+        return execute(calls, exporter, number, call, not_after).await;
+    }
+    if not_after.has_passed() {
+        return Stepped::Refused(number, refusal(Failure::late()));
     }
     let events = calls.events(call);
     let stepping = Stepping {
@@ -426,20 +450,30 @@ async fn execute(
     exporter: ExporterSecret,
     number: u64,
     call: wire::Call,
+    not_after: NotAfter,
 ) -> Stepped {
-    let (call_id, changes) = (call.call_id.clone(), call.changes());
-    let executing = AssertUnwindSafe(answer(calls, exporter, call)).catch_unwind();
-    let answer = executing.await.unwrap_or_else(|_| {
-        let outcome = panicked_while(&call_id, changes);
-        outcome.into_wire(call_id).encode_to_vec().into()
-    });
-    Stepped::Ended(number, answer)
+    let (call_id, changes, look) = (call.call_id.clone(), call.changes(), call.look);
+    let executing = AssertUnwindSafe(calls.execute(call, not_after)).catch_unwind();
+    let mut outcome = executing
+        .await
+        .unwrap_or_else(|_| panicked_while(&call_id, changes).into_wire(call_id));
+    if !look && let Some(refusal) = not_begun(&outcome) {
+        return Stepped::Refused(number, refusal);
+    }
+    seal_outcome(&exporter, &mut outcome);
+    Stepped::Ended(number, bounded(outcome).encode_to_vec().into())
 }
 
-async fn answer(calls: SessionCalls, exporter: ExporterSecret, call: wire::Call) -> Bytes {
-    let mut outcome = calls.execute(call).await;
-    seal_outcome(&exporter, &mut outcome);
-    bounded(outcome).encode_to_vec().into()
+/// Of a call that came too late, or after its id was barred.
+fn not_begun(outcome: &wire::Outcome) -> Option<Refusal> {
+    let Some(wire::outcome::Result::Failed(failure)) = &outcome.result else {
+        return None;
+    };
+    let begun_never = [wire::FailureKind::Late, wire::FailureKind::NotBegun];
+    begun_never.contains(&failure.kind()).then(|| Refusal {
+        kind: failure.kind,
+        message: failure.message.clone(),
+    })
 }
 
 /// An outcome that a server takes.

@@ -151,7 +151,7 @@ impl Guarded {
     /// Everything up to where the connector gets the change: whatever it comes to, nothing has
     /// changed.
     async fn prepare(&self, call: Call, deadline: Instant) -> Result<Prepared, Failure> {
-        let verb = call.request.verb();
+        let (verb, not_after) = (call.request.verb(), call.not_after);
         let (cx, request) = self.admitted(call, deadline).await.map_err(nothing_begun)?;
         let connector = &self.configured.connector;
         let evidence = connector.evidence(&cx, &request).await;
@@ -164,6 +164,10 @@ impl Guarded {
             return Err(Failure::unavailable(
                 "to look at the resource before the call took all the time that it may take: nothing was begun",
             ));
+        }
+        // What went before took its time, and other calls before that.
+        if not_after.has_passed() {
+            return Err(Failure::late());
         }
         if verb == Verb::Delete {
             let rails = &self.configured.guard_rails;

@@ -14,6 +14,7 @@ use super::call_stream::Events;
 use super::processes::Workers;
 use crate::config::WorkerKind;
 use crate::connectors::Connectors;
+use crate::moment::NotAfter;
 
 /// Calls that one request asks for: the answer stays within the limit of a control message.
 pub const MAX_ASKED: usize = 64;
@@ -197,17 +198,19 @@ impl SessionCalls {
         }
     }
 
-    /// Carries out a call of any verb but search and sync.
-    pub(super) async fn execute(&self, call: wire::Call) -> wire::Outcome {
+    /// Carries out a call of any verb but search and sync, which is begun at this moment at the
+    /// latest.
+    pub(super) async fn execute(&self, call: wire::Call, not_after: NotAfter) -> wire::Outcome {
         match &self.door {
             Door::Here(provisioner) => {
                 let id = call.call_id.clone();
-                let outcome = provisioner.execute_counted(self.server, call).await;
-                outcome.into_wire(id)
+                let carrying = provisioner.execute_counted(self.server, call, not_after);
+                carrying.await.into_wire(id)
             }
             Door::Workers(workers) => {
                 let told = self.told();
-                workers.execute(self.server, call, told.as_deref()).await
+                let told = told.as_deref();
+                workers.execute(self.server, call, told, not_after).await
             }
         }
     }

@@ -5,25 +5,42 @@ use portcullis_common::id::ServerId;
 use portcullis_proto::gateway::v1 as wire;
 use tokio::time::{Instant, timeout_at};
 
+use super::admitted::Admitted;
 use super::change::not_looked;
 use super::guarded::at_length;
 use super::provisioner::{Provisioner, weight};
 use crate::journal::{Claim, Digest, Journal, Known, Purpose};
 use crate::model::{Call, Evidence, Failure, Indeterminate, ModelError, Outcome};
+use crate::moment::NotAfter;
 
 impl Provisioner {
     /// As [`Self::execute`], for a server, which may ask by [`Self::finished`] or by a look what
     /// came of it.
     pub async fn execute_for(&self, server: ServerId, call: wire::Call) -> Outcome {
+        let at_any_time = NotAfter::default();
+        self.execute_until(server, call, at_any_time).await
+    }
+
+    /// The same of a call that is begun at this moment at the latest. What the journal has of it is
+    /// answered at any time.
+    pub async fn execute_until(
+        &self,
+        server: ServerId,
+        call: wire::Call,
+        not_after: NotAfter,
+    ) -> Outcome {
         if !call.changes() {
             if call.look {
                 let message =
                     "only a call that may change something can be looked for: send this one again";
                 return Outcome::Failed(Failure::invalid(message));
             }
+            if not_after.has_passed() {
+                return Outcome::Failed(Failure::late());
+            }
             return self.execute(call).await;
         }
-        match self.read(call).await {
+        match self.read(call, not_after).await {
             Ok((call, digest)) if call.look => self.look(server, call, digest).await,
             Ok((call, digest)) => self.once(server, call, digest).await,
             Err(failure) => Outcome::Failed(failure),
@@ -35,13 +52,18 @@ impl Provisioner {
         self.journal().finished(server, call_ids)
     }
 
-    async fn read(&self, mut call: wire::Call) -> Result<(Call, Digest), Failure> {
+    async fn read(
+        &self,
+        mut call: wire::Call,
+        not_after: NotAfter,
+    ) -> Result<(Call, Digest), Failure> {
         let journal: Journal = self.journal().clone();
         let further = self.further_classes(&call.connector);
         let provisioner = self.clone();
         let reading = at_length(weight(&call), move || {
             let digest = journal.digest(&mut call);
-            Ok::<_, ModelError>((provisioner.parse_call(call, &further)?, digest))
+            let call = provisioner.parse_call(call, &further)?;
+            Ok::<_, ModelError>((Call { not_after, ..call }, digest))
         });
         Ok(reading.await??)
     }
@@ -50,7 +72,7 @@ impl Provisioner {
     async fn once(&self, server: ServerId, call: Call, digest: Digest) -> Outcome {
         let arrived = Instant::now();
         match self.known(server, &call, digest, Purpose::Begin) {
-            Known::New(claim) => match self.admit_parsed(call, arrived) {
+            Known::New(claim) => match self.admit_in_time(call, arrived) {
                 Ok(admitted) => admitted.carry_out(Some(claim)).await,
                 Err(failure) => {
                     let outcome = Outcome::Failed(failure);
@@ -61,6 +83,13 @@ impl Provisioner {
             Known::Unseen(claim, evidence) => self.looked(call, arrived, claim, &evidence).await,
             known => self.answered(&call, arrived, known).await,
         }
+    }
+
+    fn admit_in_time(&self, call: Call, arrived: Instant) -> Result<Admitted, Failure> {
+        if call.not_after.has_passed() {
+            return Err(Failure::late());
+        }
+        self.admit_parsed(call, arrived)
     }
 
     /// Answers what became of a call, and begins nothing.

@@ -15,6 +15,7 @@ use crate::model::{
     CallError, Done, FailureKind, GuardDefaults, Look, ObjectClass, ObjectRef, Request, Roles,
     Schema, Verb,
 };
+use crate::moment;
 use crate::state_dir::StateDir;
 
 /// How a change ends, and what a look afterwards sees.
@@ -368,4 +369,59 @@ async fn without_its_journal_a_gateway_changes_nothing_and_reads_on() {
     let outcome = provisioner.execute_for(SERVER, test).await;
     assert_eq!(word(&outcome), "done: ready");
     assert_eq!(resource.changes(), 0);
+}
+
+#[tokio::test]
+async fn a_change_that_comes_late_is_not_begun_and_one_that_is_known_is_answered() {
+    let resource = Resource::new(Fate::Done);
+    let provisioner = provisioner(&resource, Journal::in_memory());
+    let late = NotAfter::from_ms(1);
+    for _ in 0..2 {
+        let outcome = provisioner.execute_until(SERVER, delete("ada"), late).await;
+        assert_eq!(word(&outcome), "failed: late");
+    }
+    assert_eq!(resource.changes(), 0);
+    assert!(
+        provisioner
+            .finished(SERVER, &["call-1".to_owned()])
+            .is_empty()
+    );
+    let in_time = NotAfter::from_ms(moment::now_ms() + 60_000);
+    let outcome = provisioner
+        .execute_until(SERVER, delete("ada"), in_time)
+        .await;
+    assert_eq!(word(&outcome), "done: left behind");
+    let outcome = provisioner.execute_until(SERVER, delete("ada"), late).await;
+    assert_eq!(word(&outcome), "done: left behind");
+    assert_eq!(resource.changes(), 1);
+    // A look bars at any time.
+    let absent = wire::Call {
+        call_id: "call-2".into(),
+        ..look("ada")
+    };
+    let outcome = provisioner.execute_until(SERVER, absent, late).await;
+    assert_eq!(word(&outcome), "failed: not-begun");
+}
+
+#[tokio::test]
+async fn a_change_that_waited_for_another_beyond_its_latest_moment_is_not_begun() {
+    let resource = Resource::new(Fate::Hangs(Seen::Done));
+    let provisioner = provisioner(&resource, Journal::in_memory());
+    let first = provisioner.clone();
+    let first = tokio::spawn(async move { first.execute_for(SERVER, delete("ada")).await });
+    resource.begun.acquire().await.unwrap().forget();
+    let second = wire::Call {
+        call_id: "call-2".into(),
+        ..delete("ada")
+    };
+    let soon = NotAfter::from_ms(moment::now_ms() + 50);
+    let waits = provisioner.clone();
+    let waits = tokio::spawn(async move { waits.execute_until(SERVER, second, soon).await });
+    while !soon.has_passed() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    resource.open.add_permits(2);
+    assert_eq!(word(&first.await.unwrap()), "done");
+    assert_eq!(word(&waits.await.unwrap()), "failed: late");
+    assert_eq!(resource.changes(), 1);
 }

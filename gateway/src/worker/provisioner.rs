@@ -24,6 +24,7 @@ use crate::connector::{Connector, Snapshots};
 use crate::connectors::Connectors;
 use crate::journal::Journal;
 use crate::model::{Call, Failure, FailureKind, ModelError, ObjectClass, Outcome, parse_call};
+use crate::moment::NotAfter;
 
 /// Bytes of long calls that are read and carried out at the same time. What becomes of an empty
 /// value takes some thirty times its bytes in memory: a quarter of a GiB at the most.
@@ -209,11 +210,16 @@ impl Provisioner {
         }
     }
 
-    /// As [`Self::execute_for`], and counts it.
-    pub(super) async fn execute_counted(&self, server: ServerId, mut call: wire::Call) -> Outcome {
+    /// As [`Self::execute_until`], and counts it.
+    pub(super) async fn execute_counted(
+        &self,
+        server: ServerId,
+        mut call: wire::Call,
+        not_after: NotAfter,
+    ) -> Outcome {
         let (verb, begun) = (call.verb_name(), Instant::now());
         let span = self.begin(&mut call);
-        let outcome = self.execute_for(server, call).await;
+        let outcome = self.execute_until(server, call, not_after).await;
         let ended = outcome_label(&outcome);
         self.ended().ended(verb, ended, begun.elapsed());
         span.end(ended);

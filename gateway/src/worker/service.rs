@@ -1,5 +1,6 @@
 //! The gRPC face of the [`Door`](super::Door): the one stream of calls of a session.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,15 +10,16 @@ use portcullis_proto::gateway::v1::provisioning_server::Provisioning;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::call_stream::CallStream;
+use super::call_stream::{CallStream, Obeyed};
 use super::door::SessionCalls;
 
 /// Serves `portcullis.gateway.v1.Provisioning` in one session. Who may call it is the listener's
 /// decision.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Service {
     calls: SessionCalls,
     exporter: ExporterSecret,
+    obeyed: Obeyed,
     session: Arc<State>,
 }
 
@@ -29,11 +31,17 @@ struct State {
 }
 
 impl Service {
-    /// Serves the calls of a session, whose secrets `exporter` opens.
-    pub fn new(calls: SessionCalls, exporter: ExporterSecret) -> Self {
+    /// Serves the calls of a session, whose secrets `exporter` opens, for as long as its server is
+    /// `obeyed`.
+    pub fn new(
+        calls: SessionCalls,
+        exporter: ExporterSecret,
+        obeyed: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
         Self {
             calls,
             exporter,
+            obeyed: Arc::new(obeyed),
             session: Arc::new(State {
                 opened: AtomicBool::new(false),
                 draining: watch::Sender::new(false),
@@ -50,6 +58,14 @@ impl Service {
     /// Ends when the server broke the rules of the stream of calls: the session has to end then.
     pub async fn broken(&self) {
         until(self.session.broken.subscribe()).await;
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("session", &self.session)
+            .finish_non_exhaustive()
     }
 }
 
@@ -71,6 +87,7 @@ impl Provisioning for Service {
             request.into_inner(),
             self.calls.clone(),
             self.exporter.clone(),
+            Arc::clone(&self.obeyed),
             until(self.session.draining.subscribe()),
             move || {
                 session.broken.send_replace(true);

@@ -2,6 +2,7 @@
 
 use std::future::ready;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub(crate) struct Link {
 /// The stream of calls of a session.
 pub(crate) struct Calls {
     calling: Calling<()>,
+    /// Of the calls that are sent from now on.
+    not_after: Option<NonZeroU64>,
     frames: mpsc::Sender<CallFrames>,
     answers: Streaming<CallFrames>,
 }
@@ -58,6 +61,7 @@ impl Calls {
         let answers = client.calls(ReceiverStream::new(body)).await?;
         Ok(Self {
             calling: Calling::default(),
+            not_after: None,
             frames,
             answers: answers.into_inner(),
         })
@@ -90,8 +94,8 @@ impl Calls {
 
     async fn flush(&mut self) -> Result<(), Status> {
         let mut frames = Vec::new();
-        self.calling
-            .take(u64::MAX, |frame| frames.push(CallFrame::from(frame)));
+        let put = |frame| frames.push(CallFrame::from(frame));
+        self.calling.take_until(u64::MAX, self.not_after, put);
         if !frames.is_empty() {
             let sent = self.frames.send(CallFrames { frames }).await;
             sent.map_err(|_| Status::unavailable("the stream is gone"))?;
@@ -103,6 +107,9 @@ impl Calls {
         let number = self.send(call).await?;
         match self.next(number).await? {
             Answer::End(outcome) => Ok(Outcome::decode(outcome).unwrap()),
+            Answer::Refused(refusal) if refusal.kind == FailureKind::Late as i32 => {
+                Err(Status::aborted(refusal.message))
+            }
             Answer::Refused(refusal) => {
                 assert_eq!(refusal.kind, FailureKind::Invalid as i32);
                 Err(Status::invalid_argument(refusal.message))
@@ -240,11 +247,17 @@ impl Link {
     }
 
     pub(crate) async fn execute(&self, call: Call) -> Result<Outcome, Status> {
+        self.execute_until(call, 0).await
+    }
+
+    /// The same of a call that says until when it may be begun; 0: at any time.
+    pub(crate) async fn execute_until(&self, call: Call, moment: u64) -> Result<Outcome, Status> {
         let mut calls = self.calls.lock().await;
         let calls = match &mut *calls {
             Some(calls) => calls,
             calls => calls.insert(Calls::open(&self.channel).await?),
         };
+        calls.not_after = NonZeroU64::new(moment);
         calls.execute(&call).await
     }
 

@@ -73,7 +73,7 @@ async fn serve(io: TcpStream, server: Server, provisioner: Provisioner) {
     let session = sealed.session();
     let server_id = session.info().server_id;
     let calls = SessionCalls::new(provisioner.into(), server_id);
-    let service = Service::new(calls, session.exporter().clone());
+    let service = Service::new(calls, session.exporter().clone(), || true);
     let incoming =
         tokio_stream::once(Ok::<_, std::io::Error>(sealed)).chain(tokio_stream::pending());
     tonic::transport::Server::builder()

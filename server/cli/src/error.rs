@@ -558,6 +558,7 @@ pub(crate) fn failure_word(kind: FailureKind) -> &'static str {
         // Of a newer gateway, or none at all.
         FailureKind::Unspecified => "other",
         FailureKind::NotBegun => "not-begun",
+        FailureKind::Late => "late",
         FailureKind::Forgotten => "forgotten",
     }
 }

@@ -19,10 +19,10 @@ use portcullis_proto::gateway::v1::provisioning_server::{Provisioning, Provision
 use portcullis_proto::gateway::v1::{
     AcknowledgeRequest, AcknowledgeResponse, Attribute, Call, CallFrame, CallFrames,
     DescribeRequest, DescribeResponse, Done, EnrolRequest, EnrolResponse, FinishedCall,
-    FinishedRequest, FinishedResponse, InstallRequest, InstallResponse, JournalInfo,
-    LogMoreRequest, LogMoreResponse, LogRequest, LogResponse, Object, Outcome, PingRequest,
-    PingResponse, RedialRequest, RedialResponse, RunResult, SearchEnd, SearchItem, Secret, Value,
-    done, outcome, search_item, value,
+    FinishedRequest, FinishedResponse, GrantRequest, GrantResponse, InstallRequest,
+    InstallResponse, JournalInfo, LogMoreRequest, LogMoreResponse, LogRequest, LogResponse, Object,
+    Outcome, PingRequest, PingResponse, RedialRequest, RedialResponse, RunResult, SearchEnd,
+    SearchItem, Secret, Value, done, outcome, search_item, value,
 };
 use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -376,9 +376,24 @@ impl Control for Services {
         }))
     }
 
+    async fn grant(
+        &self,
+        request: Request<GrantRequest>,
+    ) -> Result<Response<GrantResponse>, Status> {
+        let asked = request.into_inner();
+        Ok(Response::new(GrantResponse {
+            generation: asked.generation,
+            epoch: asked.epoch,
+            instance: asked.instance,
+        }))
+    }
+
     async fn ping(&self, request: Request<PingRequest>) -> Result<Response<PingResponse>, Status> {
         let payload = request.into_inner().payload;
-        Ok(Response::new(PingResponse { payload }))
+        Ok(Response::new(PingResponse {
+            payload,
+            clock_ms: 0,
+        }))
     }
 
     async fn enrol(&self, _: Request<EnrolRequest>) -> Result<Response<EnrolResponse>, Status> {
@@ -525,7 +540,7 @@ impl Services {
                     };
                     for frame in frames.frames {
                         let event = answering.handle(Frame::try_from(frame).unwrap()).unwrap();
-                        let Some(Event::Call(number, call)) = event else {
+                        let Some(Event::Call(number, call, _)) = event else {
                             continue;
                         };
                         let call = Call::decode(call).unwrap();

@@ -304,7 +304,8 @@ fn calls() -> Written {
         kind: kind.into(),
         length: 16,
         data: vec![b'x'; 16].into(),
-        failure: None,
+        not_after_ms: 86_407_000,
+        ..CallFrame::default()
     };
     let items = vec![flood(1, CallFrameKind::Item)];
     let mut calls: Vec<_> = (0..8)
@@ -342,7 +343,7 @@ fn every_frame() -> Result<(Vec<CallFrame>, Vec<CallFrame>), Box<dyn Error>> {
         calling.take(u64::MAX, |frame| frames.push(frame));
         for frame in frames {
             from_server.push(CallFrame::from(frame.clone()));
-            if let Some(Event::Call(number, call)) = answering.handle(frame)? {
+            if let Some(Event::Call(number, call, _)) = answering.handle(frame)? {
                 match call.len() {
                     1 => answering.end(number, vec![b'y'; 3000].into()),
                     4 => answering.refuse(number, Refusal::default()),

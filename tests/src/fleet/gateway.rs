@@ -99,11 +99,13 @@ impl SimulatedGateway {
         match &self.dial {
             Dial::Out {
                 server,
+                others,
                 name,
                 proxy,
             } => {
                 let target = dial_out::Target {
                     server: server.clone(),
+                    others: others.clone(),
                     name: name.clone(),
                     proxy: proxy.clone(),
                 };

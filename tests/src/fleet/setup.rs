@@ -64,6 +64,7 @@ impl SimulatedFleet {
                 let dial = match number % 2 {
                     0 => Dial::Out {
                         server: server_address.clone(),
+                        others: Vec::new(),
                         name: None,
                         proxy: None,
                     },

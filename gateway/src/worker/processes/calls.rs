@@ -20,6 +20,7 @@ use super::orders::Lost;
 use super::{Workers, lock, nonsense};
 use crate::config::WorkerKind;
 use crate::model::{Evidence, Outcome};
+use crate::moment::NotAfter;
 use crate::worker::change::not_looked;
 use crate::worker::provisioner::{no_connector, too_many};
 
@@ -31,17 +32,18 @@ const BUFFER: usize = 64;
 
 impl Workers {
     /// Carries out a call of any verb but search and sync. `told` is the incarnation of the
-    /// journal that the session knows of.
+    /// journal that the session knows of. It is begun at the moment `not_after` at the latest.
     pub(in crate::worker) async fn execute(
         &self,
         server: ServerId,
         mut call: wire::Call,
         told: Option<&[u8]>,
+        not_after: NotAfter,
     ) -> wire::Outcome {
         let span = self.begin(&mut call);
         let (verb, begun, id) = (call.verb_name(), Instant::now(), call.call_id.clone());
         let as_it_was = AsItWas::of(&call);
-        let outcome = match self.execute_at(server, call, told).await {
+        let outcome = match self.execute_at(server, call, told, not_after).await {
             Ok(outcome) => outcome,
             Err(lost) => {
                 if let Lost::Silent(message) = &lost {
@@ -61,6 +63,7 @@ impl Workers {
         server: ServerId,
         call: wire::Call,
         told: Option<&[u8]>,
+        not_after: NotAfter,
     ) -> Result<wire::Outcome, Lost> {
         let kind = self.worker_of(&call)?;
         let _permit = self.permit()?;
@@ -69,7 +72,8 @@ impl Workers {
             true => Some(self.mark(kind, call.look, told).await?),
             false => None,
         };
-        let order = self.order(Some(server), mark, What::Call(call));
+        let mut order = self.order(Some(server), mark, What::Call(call));
+        order.not_after_ms = not_after.ms();
         let mut stream = self.send(kind, order).await?;
         match self.answer(kind, &mut stream, deadline).await {
             Ok(Answered::Outcome(outcome)) => Ok(outcome),

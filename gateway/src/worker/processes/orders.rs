@@ -48,6 +48,7 @@ impl Workers {
             server_id: server.map_or_else(Vec::new, |server| server.to_bytes().to_vec()),
             acknowledges,
             journal,
+            not_after_ms: 0,
             what: Some(what),
         }
     }

@@ -26,6 +26,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::frame;
+use crate::moment::NotAfter;
 use crate::worker::call_stream::{Events, LARGE, bounded, has_items};
 use crate::worker::door::{MAX_ACKNOWLEDGED, MAX_ASKED};
 use crate::worker::{LOG_KEPT, OwnLog, Provisioner};
@@ -226,6 +227,7 @@ impl Serving {
         writer: &mut (impl AsyncWrite + Unpin),
     ) -> io::Result<()> {
         let checked = self.check(&order);
+        let not_after = NotAfter::from_ms(order.not_after_ms);
         let (what, server) = match checked.map(|server| (order.what, server)) {
             Ok((Some(what), server)) => (what, server),
             Ok((None, _)) => {
@@ -240,7 +242,7 @@ impl Serving {
             }
             (What::Call(call), Some(server)) => {
                 let id = call.call_id.clone();
-                let carrying = self.provisioner.execute_counted(server, call);
+                let carrying = self.provisioner.execute_counted(server, call, not_after);
                 // A change goes on to its end; nobody waits for what only reads.
                 let outcome = tokio::select! {
                     outcome = carrying => outcome,

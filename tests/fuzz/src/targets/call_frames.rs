@@ -98,7 +98,7 @@ impl Books {
     /// A frame was taken in.
     fn taken(&mut self, call: u64, kind: &Kind) {
         let cost = match kind {
-            Kind::Open(begin) | Kind::Item(begin) | Kind::End(begin) => {
+            Kind::Open(begin, _) | Kind::Item(begin) | Kind::End(begin) => {
                 begin.data.len() as u64 + u64::from(MESSAGE_COST)
             }
             Kind::Part(data) => data.len() as u64,
@@ -162,7 +162,7 @@ fn gateway_takes(
     let (number, kind) = (frame.call, frame.kind.clone());
     let event = answering.handle(frame)?;
     match kind {
-        Kind::Open(_) => books.open(number, CALL_CREDIT),
+        Kind::Open(..) => books.open(number, CALL_CREDIT),
         Kind::Cancel => drop(books.calls.remove(&number)),
         _ => {}
     }
@@ -172,7 +172,7 @@ fn gateway_takes(
         Some(Event::Cancelled(cancelled, work)) => {
             assert!(cancelled == number && (work == number || work == 0));
         }
-        Some(Event::Call(whole, call)) => {
+        Some(Event::Call(whole, call, _)) => {
             assert!(whole == number && call.len() <= MAX_CALL as usize);
             // From now on parts are refused, or ignored where it has ended.
             books.calls.remove(&number);
