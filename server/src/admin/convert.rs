@@ -79,6 +79,7 @@ pub(super) fn gateway(
         out.connected_since_unix_ms = millis(link.since);
         out.remote_address = link.remote_address;
         out.tls = link.tls;
+        out.for_one_server = link.for_one_server;
         out.clock_ahead_ms = link.clock_ahead_ms.or(out.clock_ahead_ms);
         out.last_seen_unix_ms = millis(now);
         if let Some(description) = link.description {

@@ -6,6 +6,7 @@
 //! back.
 
 use std::convert::Infallible;
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 use super::gate::{Gate, Verdict};
+use super::not_after::{Moments, Untold};
 use super::transport::Requests;
 use super::{lock, printable};
 
@@ -106,6 +108,8 @@ pub(super) struct Parts {
     pub(super) session: Arc<Session>,
     pub(super) client: ProvisioningClient<Requests>,
     pub(super) gate: Gate,
+    /// `None`: calls may be begun at any time.
+    pub(super) moments: Option<Moments>,
 }
 
 impl CallStream {
@@ -331,10 +335,12 @@ async fn drive(shared: Arc<Shared>, parts: Parts) {
         session,
         mut client,
         gate,
+        moments,
     } = parts;
     let body = Body {
         shared: Arc::clone(&shared),
         gate,
+        moments,
     };
     let reading = async {
         client = client.max_decoding_message_size(MAX_MESSAGE);
@@ -391,6 +397,21 @@ enum StreamEnd {
 struct Body {
     shared: Arc<Shared>,
     gate: Gate,
+    moments: Option<Moments>,
+}
+
+impl Body {
+    /// Which calls may go, of those up to `last`, and until when they may be begun. That is looked
+    /// up first: the check is to be the younger of the two.
+    fn check(&mut self, last: u64, cx: &mut Context<'_>) -> (Poll<Verdict>, Option<NonZeroU64>) {
+        let not_after = match self.moments.as_mut().map(|moments| moments.poll(cx)) {
+            None => None,
+            Some(Poll::Pending) => return (Poll::Pending, None),
+            Some(Poll::Ready(Err(Untold))) => return (Poll::Ready(Verdict::None), None),
+            Some(Poll::Ready(Ok(not_after))) => not_after,
+        };
+        (self.gate.poll(last, cx), not_after)
+    }
 }
 
 impl Stream for Body {
@@ -401,10 +422,11 @@ impl Stream for Body {
         loop {
             let mut state = lock(&this.shared.state);
             let mut verdict = Poll::Ready(Verdict::UpTo(0));
+            let mut not_after = None;
             if state.is_due() && state.calling.has_unsent() {
                 let last = state.calling.last();
                 drop(state);
-                verdict = this.gate.poll(last, cx);
+                (verdict, not_after) = this.check(last, cx);
                 state = lock(&this.shared.state);
             }
             let mut held_back = Vec::new();
@@ -419,7 +441,7 @@ impl Stream for Body {
             };
             let mut frames = Vec::new();
             let put = |frame| frames.push(CallFrame::from(frame));
-            state.calling.take(may_go, put);
+            state.calling.take_until(may_go, not_after, put);
             let waits = frames.is_empty() && (verdict.is_pending() || !state.is_due());
             let ended = waits && !state.calling.has_frames() && state.calling.is_closed();
             if waits {

@@ -174,7 +174,13 @@ impl Fleet {
     ) -> Result<UnderWay, NotSubmitted> {
         seal_call(link.session().exporter(), call);
         let encoded = call.encode_to_vec().into();
-        link.submit(encoded, wait, &self.inner.repository)
+        let settings = &self.inner.settings;
+        link.submit(
+            encoded,
+            wait,
+            &self.inner.repository,
+            settings.renewals.as_ref(),
+        )
     }
 
     /// What a gateway remembers of calls of which no answer came, [`MAX_ASKED`] at most.
@@ -444,7 +450,7 @@ pub(super) fn known(
     match answer {
         Answer::Item(_) | Answer::End(_) => Known::Ended(None),
         Answer::Refused(Refusal { kind, message }) => Known::NothingBegun(Failure {
-            kind,
+            kind: told_kind(kind),
             message: printable(&message),
             ..Failure::default()
         }),
@@ -464,6 +470,15 @@ pub(super) fn known(
             Some(status) => refused(gateway, &status),
             None => lost(gateway),
         },
+    }
+}
+
+/// That a call came too late is the servers' own concern: for whoever made it, the gateway was
+/// away.
+fn told_kind(kind: i32) -> i32 {
+    match FailureKind::try_from(kind) {
+        Ok(FailureKind::Late) => FailureKind::Unavailable.into(),
+        _ => kind,
     }
 }
 

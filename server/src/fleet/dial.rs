@@ -96,6 +96,7 @@ impl Fleet {
             dialled_out: false,
             enrolled: false,
             tls: io.is_tls(),
+            grant: None,
         };
         let link = self
             .shake_hands(io, None, gateway.registration.gateway_id, origin, deadline)

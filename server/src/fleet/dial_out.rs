@@ -102,6 +102,7 @@ impl Fleet {
             dialled_out: true,
             enrolled: false,
             tls: io.is_tls(),
+            grant: None,
         };
         let gateway_id = gateway.registration.gateway_id;
         match self

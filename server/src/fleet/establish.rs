@@ -108,6 +108,20 @@ pub(super) enum LinkError {
         "the gateway came with the enrolment token that it spent itself on {spent}: it was put back to a state of before, and has to enrol again (`portcullis gateway evict NAME`, then `portcullis gateway token NAME`)"
     )]
     TokenRepeated { spent: String },
+    #[error("the gateway did not take this server's grant, so no calls go through: {0}")]
+    NotGranted(String),
+    #[error(
+        "another server of this repository has its link meanwhile: nothing is sent through this one"
+    )]
+    Overtaken,
+    #[error(
+        "the gateway has seen a later grant than this repository has given out (generation {}, epoch {}; here {}, {}): the repository was put back to an earlier state, or a copy of it is served elsewhere. Nothing is sent. Where no other server runs on it, stop this one, and run `portcullis-server repository accept-loss`", .seen.0, .seen.1, .own.0, .own.1
+    )]
+    WentBack { seen: (u64, u64), own: (u64, u64) },
+    #[error(
+        "another server gave the gateway the same grant: a copy of this repository is served elsewhere, and an alarm says more"
+    )]
+    TwoServers,
     #[error("another gateway key is current meanwhile")]
     Superseded,
     #[error("the gateway did not take the new key: {0}")]
@@ -196,7 +210,7 @@ impl Fleet {
         let info = *sealed.session().info();
         let (gateway_id, now) = (info.gateway_id, clock::now());
         let gateways = self.inner.repository.gateways();
-        let (scope, before) = gateways
+        let ((scope, before), grant) = gateways
             .update_seen(gateway_id, move |registration, keys| {
                 let before = Credential::of(registration);
                 let scope =
@@ -207,6 +221,7 @@ impl Fleet {
             })
             .await?;
         let scope = scope?;
+        origin.grant = grant;
         if scope != Scope::Enrolment {
             origin.enrolled = !before.proved;
             if let Some(token) = before.token {
@@ -244,6 +259,7 @@ impl Fleet {
         match link.scope {
             Scope::Full => {
                 let link = Arc::new(link);
+                self.be_granted(&link).await?;
                 self.bring_to_life(&link).await?;
                 Ok(Step::Live(link))
             }

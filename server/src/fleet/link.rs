@@ -20,8 +20,9 @@ use prost::Message as _;
 use super::LinkStatus;
 use super::call_stream::{CallStream, Parts, UnderWay};
 use super::gate::{Credentials, Gate};
+use super::not_after::{Moments, Renewals};
 use super::transport::{self, KeepAlive, Requests};
-use crate::repository::Repository;
+use crate::repository::{Grant, Repository};
 
 /// The name by which requests go: the gateway knows who asks by the session alone.
 const ORIGIN: &str = "http://gateway.portcullis";
@@ -43,6 +44,10 @@ pub(super) struct Link {
     pub(super) enrolled: bool,
     /// There is TLS around it.
     pub(super) tls: bool,
+    /// What the gateway is told before calls go through.
+    grant: Option<Grant>,
+    /// It has taken that.
+    granted: OnceLock<()>,
     session: Arc<Session>,
     requests: Requests,
     calls: CallStream,
@@ -62,6 +67,8 @@ pub(super) struct Origin {
     pub(super) dialled_out: bool,
     pub(super) enrolled: bool,
     pub(super) tls: bool,
+    /// Where calls are to go through it: what its gateway is told first.
+    pub(super) grant: Option<Grant>,
 }
 
 impl Link {
@@ -82,6 +89,8 @@ impl Link {
             dialled_out: origin.dialled_out,
             enrolled: origin.enrolled,
             tls: origin.tls,
+            grant: origin.grant,
+            granted: OnceLock::new(),
             session,
             requests,
             calls: CallStream::new(),
@@ -93,6 +102,16 @@ impl Link {
 
     pub(super) const fn session(&self) -> &Arc<Session> {
         &self.session
+    }
+
+    pub(super) const fn grant(&self) -> Option<Grant> {
+        self.grant
+    }
+
+    /// Its gateway has taken the grant.
+    pub(super) fn set_granted(&self) {
+        // Once is enough.
+        let _ = self.granted.set(());
     }
 
     pub(super) fn info(&self) -> &SessionInfo {
@@ -120,6 +139,7 @@ impl Link {
         call: Bytes,
         wait: Duration,
         repository: &Repository,
+        renewals: Option<&Arc<dyn Renewals>>,
     ) -> Result<UnderWay, NotSubmitted> {
         self.calls.submit(call, wait, || Parts {
             gateway: self.gateway.clone(),
@@ -129,6 +149,7 @@ impl Link {
                 http::Uri::from_static(ORIGIN),
             ),
             gate: Gate::new(repository.clone(), self.credentials()),
+            moments: renewals.map(|renewals| Moments::new(Arc::clone(renewals), self.control())),
         })
     }
 
@@ -144,6 +165,7 @@ impl Link {
             since: self.since,
             remote_address: self.remote_address.clone(),
             tls: self.tls,
+            for_one_server: self.granted.get().is_none(),
             description: self.description(),
             clock_ahead_ms: self.clock_ahead_ms(),
         }

@@ -11,10 +11,12 @@ mod dial_out;
 mod establish;
 mod events;
 mod gate;
+mod grant;
 mod link;
 mod logs;
 mod measured;
 mod noise;
+mod not_after;
 mod one_task;
 mod pace;
 mod progress;
@@ -52,6 +54,7 @@ pub use counts::Counts;
 pub use events::Event;
 pub use logs::{GatewayLog, LogError};
 pub use measured::Measured;
+pub use not_after::Renewals;
 pub use pace::{DEFAULT_PER_MINUTE, Pace};
 pub use progress::{
     Progress, ProgressStream, Push, PushEnd, Rotation, RotationError, SyncCounts, SyncResult,
@@ -96,6 +99,8 @@ pub struct Settings {
     pub tls: Around,
     /// What makes spans of calls; off, until it is started.
     pub tracer: Tracer,
+    /// When this server was last seen alive; `None`: nobody shares its repository.
+    pub renewals: Option<Arc<dyn Renewals>>,
 }
 
 impl Settings {
@@ -116,6 +121,7 @@ impl Settings {
             },
             tls: around(),
             tracer: Tracer::default(),
+            renewals: None,
         }
     }
 }

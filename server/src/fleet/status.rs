@@ -27,6 +27,8 @@ pub struct LinkStatus {
     pub remote_address: String,
     /// There is TLS around it.
     pub tls: bool,
+    /// Its gateway knows no grants: it carries calls only while a single server stands.
+    pub for_one_server: bool,
     /// What the gateway said of itself; `None` until it did.
     pub description: Option<DescribeResponse>,
     /// How far the gateway's clock is ahead of the server's, in milliseconds; negative: behind;

@@ -11,7 +11,7 @@ use super::establish::{LinkError, in_time};
 use super::link::Link;
 use super::roster::Peer;
 use super::{CLOCKS_APART_MS, Event, Fleet, printable};
-use crate::repository::{AlarmKind, NewAlarm, SpentToken};
+use crate::repository::{AlarmKind, Grant, NewAlarm, SpentToken};
 
 /// What a gateway could come with before a handshake.
 pub(super) struct Credential {
@@ -112,6 +112,20 @@ impl Fleet {
             text,
         };
         self.raise_alarm(name, alarm).await;
+    }
+
+    /// Another server has given a gateway the very grant that this one gives it.
+    pub(super) async fn two_servers(&self, link: &Link, grant: &Grant) {
+        let (generation, epoch) = (grant.generation, grant.epoch);
+        let text = format!(
+            "another server of this id has its link, by the same grant (generation {generation}, epoch {epoch}) as this one: a copy of this repository is served elsewhere. Stop one of the two servers; the other goes on after `portcullis-server repository accept-loss`"
+        );
+        let alarm = NewAlarm {
+            kind: AlarmKind::TwoServers,
+            alike: String::new(),
+            text,
+        };
+        self.raise_alarm(&link.gateway, alarm).await;
     }
 
     /// Asks a gateway that has come to live what it is, and keeps that.

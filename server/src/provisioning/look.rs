@@ -252,7 +252,7 @@ async fn found(provisioning: &Provisioning, call: &QueuedCall, outcome: Outcome)
         Some(OutcomeResult::Indeterminate(it)) if it.look_again => return Left::Again,
         Some(OutcomeResult::Failed(failure)) => match failure.kind() {
             // The gateway has no room for a look.
-            FailureKind::Busy | FailureKind::Unavailable => return Left::Again,
+            FailureKind::Busy | FailureKind::Unavailable | FailureKind::Late => return Left::Again,
             FailureKind::NotBegun if may_wait_again(provisioning, call) => {
                 wait_again(provisioning, call, LOOKED, &failure.message).await;
                 return Left::Nothing;

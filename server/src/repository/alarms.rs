@@ -23,6 +23,8 @@ pub enum AlarmKind {
     TwoHosts,
     /// Two hosts used one enrolment token.
     TokenInTwoHands,
+    /// Two servers say that they have its link, by one and the same grant.
+    TwoServers,
     /// Its journal of calls is another one, or was put back to an earlier state.
     JournalLost,
     /// The gateway's record in the repository was changed by hand, and decides nothing.
@@ -37,6 +39,7 @@ impl AlarmKind {
         match self {
             Self::TwoHosts => "two-hosts",
             Self::TokenInTwoHands => "token-in-two-hands",
+            Self::TwoServers => "two-servers",
             Self::JournalLost => "journal-lost",
             Self::RecordChanged => "record-changed",
             Self::Other => "other",
@@ -47,6 +50,7 @@ impl AlarmKind {
         match name {
             "two-hosts" => Self::TwoHosts,
             "token-in-two-hands" => Self::TokenInTwoHands,
+            "two-servers" => Self::TwoServers,
             "journal-lost" => Self::JournalLost,
             "record-changed" => Self::RecordChanged,
             _ => Self::Other,

@@ -7,7 +7,7 @@ use super::authority::{Authority, GATEWAY_JOURNALS, GATEWAYS, RESOURCES};
 use super::gateways::{GatewayRef, find_row, is_there};
 use super::sql::{Tx, Value, params};
 use super::{
-    Gateways, QueuedCalls, RepositoryError, Sealer, queued_calls, registration, resources,
+    Gateways, QueuedCalls, RepositoryError, Sealer, links, queued_calls, registration, resources,
 };
 
 /// What went with a gateway that was removed.
@@ -60,6 +60,7 @@ impl Gateways<'_> {
                 removed.resources = resources;
                 registration::forget_tokens(tx, &gateway_id)?;
                 forget_journal(tx, &authority, &gateway_id)?;
+                links::forget(tx, &gateway_id)?;
                 QueuedCalls::orphan(tx, &authority, &name)?;
                 // Groups and alarms go with it.
                 tx.execute("DELETE FROM gateways WHERE name = ?1", &params![name])?;

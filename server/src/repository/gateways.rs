@@ -11,8 +11,8 @@ use super::columns::{from_sql_millis, to_sql_millis};
 use super::registration::{COLUMN_COUNT, RegistrationRow, UncheckedRow, columns};
 use super::sql::{Row, Tx, Value, params};
 use super::{
-    Alarm, AlarmKind, Database, Repository, RepositoryError, Sealer, alarms, gateway_demands,
-    gateway_groups, gateway_keys,
+    Alarm, AlarmKind, Database, Grant, Repository, RepositoryError, Sealer, alarms,
+    gateway_demands, gateway_groups, gateway_keys, links,
 };
 
 /// How a link to a gateway comes about.
@@ -303,11 +303,11 @@ impl Gateways<'_> {
         let changed = self.update_seen(gateway, move |registration, keys| {
             (change(registration, keys), None)
         });
-        changed.await
+        Ok(changed.await?.0)
     }
 
     /// As [`Self::update`], for a `change` that may also say that a link to the gateway lives now:
-    /// what [`Self::seen`] notes is stored with the rest.
+    /// what [`Self::seen`] notes is stored with the rest, and the link is given to this instance.
     ///
     /// # Errors
     /// As [`Self::update`].
@@ -315,11 +315,12 @@ impl Gateways<'_> {
         &self,
         gateway: impl Into<GatewayRef>,
         change: F,
-    ) -> Result<T, RepositoryError>
+    ) -> Result<(T, Option<Grant>), RepositoryError>
     where
         T: Send + 'static,
         F: Fn(&mut Registration, &[GatewayKeyInfo]) -> (T, Option<UnixMillis>) + Send + 'static,
     {
+        let instance = self.repository.database.instance();
         let gateway = gateway.into();
         let authority = self.repository.database.authority()?;
         let sealer = self.repository.sealer.clone();
@@ -337,10 +338,12 @@ impl Gateways<'_> {
                 if row.first_proves(&stored) {
                     alarms::close_former(tx, &stored.name, row.gateway_id(), clock::now())?;
                 }
-                if let Some(now) = seen {
-                    note_seen(tx, &stored.name, now)?;
-                }
-                Ok(value)
+                let Some(now) = seen else {
+                    return Ok((value, None));
+                };
+                note_seen(tx, &stored.name, now)?;
+                let grant = links::take(tx, registration.gateway_id, instance)?;
+                Ok((value, Some(grant)))
             })
             .await
     }

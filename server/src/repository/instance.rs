@@ -15,6 +15,10 @@ impl InstanceId {
     pub(super) fn random() -> Self {
         Self(rand::rng().random())
     }
+
+    pub(super) const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
 }
 
 impl Bind for InstanceId {

@@ -174,14 +174,19 @@ pub(super) fn set_scrub_due(tx: &mut Tx<'_>) -> Result<(), RepositoryError> {
     Ok(())
 }
 
-/// The repository went back in time once more. Gives how often by now.
-pub(super) fn raise_generation(tx: &mut Tx<'_>) -> Result<u64, RepositoryError> {
+/// How often the repository went back in time.
+pub(super) fn generation(tx: &mut Tx<'_>) -> Result<u64, RepositoryError> {
     let sql = "SELECT value FROM meta WHERE name = ?1";
     let found: Option<Vec<u8>> = tx.query_optional(sql, &params![GENERATION], |row| row.get(0))?;
     let before = found.map(|bytes| <[u8; 8]>::try_from(bytes.as_slice()));
     let before = before.transpose();
     let before = before.map_err(|_| RepositoryError::damaged("generation"))?;
-    let generation = before.map_or(0, u64::from_be_bytes).saturating_add(1);
+    Ok(before.map_or(0, u64::from_be_bytes))
+}
+
+/// The repository went back in time once more. Gives how often by now.
+pub(super) fn raise_generation(tx: &mut Tx<'_>) -> Result<u64, RepositoryError> {
+    let generation = generation(tx)?.saturating_add(1);
     tx.execute(
         "INSERT INTO meta (name, value) VALUES (?1, ?2)
          ON CONFLICT (name) DO UPDATE SET value = excluded.value",

@@ -40,6 +40,7 @@ mod gateways;
 mod holdings;
 mod import;
 mod instance;
+mod links;
 mod loss;
 mod meta;
 mod observer;
@@ -91,6 +92,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0017_gateway_demands.sql"),
     include_str!("schema/0018_gateway_clocks.sql"),
     include_str!("schema/0019_call_traces.sql"),
+    include_str!("schema/0020_links.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
@@ -114,6 +116,7 @@ pub use gateway_life::{RemovedGateway, StillInUse};
 pub use gateways::{Gateway, GatewayChange, GatewayRef, Gateways, Reach};
 pub use holdings::{Holding, Holdings};
 pub use import::{ImportedGatewayKey, ImportedServerKey, KeyImport};
+pub use links::Grant;
 pub use loss::Loss;
 pub use meta::Meta;
 pub use observer::{Fate, Moment, WriteObserver};

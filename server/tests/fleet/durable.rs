@@ -100,6 +100,20 @@ async fn what_a_look_finds_not_begun_is_begun_again_as_another_attempt_and_ackno
     assert_eq!(looked, [("x".to_owned(), false), ("x~2".to_owned(), false)]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_too_late_to_be_begun_is_sent_again_as_another_attempt() {
+    let fixture = Fixture::start().await;
+    fixture.gateway.keep_journal(1, 1);
+    fixture.gateway.finds_late(1);
+    fixture.run();
+    fixture.enqueue_change("x", ANSWERS).await.unwrap();
+    fixture.bring_up().await;
+    fixture.until("x", QueuedState::Done).await;
+    assert_eq!(fixture.row("x").await.attempt, 2);
+    assert_eq!(fixture.gateway.carried_out(), ["x~2"]);
+    assert!(fixture.gateway.looked().is_empty());
+}
+
 /// Nobody makes a call: what was put back is told all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_was_put_back_is_told_as_soon_as_there_is_a_link() {

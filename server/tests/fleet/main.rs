@@ -6,6 +6,7 @@
 )]
 
 mod durable;
+mod grants;
 mod life;
 mod push;
 mod queue;

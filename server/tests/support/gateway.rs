@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use portcullis_common::calls::{Answering, Event, Frame};
+use portcullis_common::calls::{Answering, Event, Frame, Refusal};
 use portcullis_common::crypto::suites::Suite;
 use portcullis_common::handshake::{CallPlace, Preamble, ResponderConfig, Way};
 use portcullis_common::id::KeyId;
@@ -18,8 +19,8 @@ use portcullis_proto::gateway::v1::control_server::{Control, ControlServer};
 use portcullis_proto::gateway::v1::provisioning_server::{Provisioning, ProvisioningServer};
 use portcullis_proto::gateway::v1::{
     AcknowledgeRequest, AcknowledgeResponse, Attribute, Call, CallFrame, CallFrames,
-    DescribeRequest, DescribeResponse, Done, EnrolRequest, EnrolResponse, FinishedCall,
-    FinishedRequest, FinishedResponse, GrantRequest, GrantResponse, InstallRequest,
+    DescribeRequest, DescribeResponse, Done, EnrolRequest, EnrolResponse, FailureKind,
+    FinishedCall, FinishedRequest, FinishedResponse, GrantRequest, GrantResponse, InstallRequest,
     InstallResponse, JournalInfo, LogMoreRequest, LogMoreResponse, LogRequest, LogResponse, Object,
     Outcome, PingRequest, PingResponse, RedialRequest, RedialResponse, RunResult, SearchEnd,
     SearchItem, Secret, Value, done, outcome, search_item, value,
@@ -82,6 +83,19 @@ struct State {
     failures: Mutex<VecDeque<outcome::Result>>,
     /// The ids of the calls of which it was told that their outcomes are stored.
     acknowledged: Mutex<Vec<String>>,
+    /// Whether it knows grants, as those of before do not.
+    knows_grants: AtomicBool,
+    /// Those that it was asked for.
+    grants: Mutex<Vec<GrantRequest>>,
+    /// What it answers to one; `None`: it takes it.
+    seen_grant: Mutex<Option<GrantResponse>>,
+    /// What its monotonic clock shows; 0: it does not tell.
+    clock_ms: AtomicU64,
+    pings: AtomicU32,
+    /// The latest moments of the calls that came.
+    moments: Mutex<Vec<Option<NonZeroU64>>>,
+    /// How many calls it refuses yet for having come too late.
+    finds_late: AtomicU32,
 }
 
 impl FakeGateway {
@@ -119,6 +133,13 @@ impl FakeGateway {
                 looked: Mutex::default(),
                 failures: Mutex::default(),
                 acknowledged: Mutex::default(),
+                knows_grants: AtomicBool::new(true),
+                grants: Mutex::default(),
+                seen_grant: Mutex::default(),
+                clock_ms: AtomicU64::new(0),
+                pings: AtomicU32::new(0),
+                moments: Mutex::default(),
+                finds_late: AtomicU32::new(0),
             }),
         }
     }
@@ -226,6 +247,42 @@ impl FakeGateway {
     /// The calls of which it was told that their outcomes are stored.
     pub(crate) fn acknowledged(&self) -> Vec<String> {
         self.state.acknowledged.lock().unwrap().clone()
+    }
+
+    /// From now on it is one of an earlier version, which knows no grants.
+    pub(crate) fn grants_not(&self) {
+        self.state.knows_grants.store(false, Ordering::Relaxed);
+    }
+
+    /// The grants that it was asked for.
+    pub(crate) fn grants(&self) -> Vec<GrantRequest> {
+        self.state.grants.lock().unwrap().clone()
+    }
+
+    /// From now on it has seen this grant; `None`: it takes each.
+    pub(crate) fn has_seen(&self, grant: Option<GrantResponse>) {
+        *self.state.seen_grant.lock().unwrap() = grant;
+    }
+
+    /// Its monotonic clock shows that from now on.
+    pub(crate) fn shows(&self, clock_ms: u64) {
+        self.state.clock_ms.store(clock_ms, Ordering::Relaxed);
+    }
+
+    /// How often it was pinged.
+    pub(crate) fn pings(&self) -> u32 {
+        self.state.pings.load(Ordering::Relaxed)
+    }
+
+    /// The latest moments of the calls that came.
+    pub(crate) fn moments(&self) -> Vec<Option<u64>> {
+        let moments = self.state.moments.lock().unwrap();
+        moments.iter().map(|it| it.map(NonZeroU64::get)).collect()
+    }
+
+    /// So many of the next calls come too late.
+    pub(crate) fn finds_late(&self, calls: u32) {
+        self.state.finds_late.store(calls, Ordering::Relaxed);
     }
 
     /// Cuts every session.
@@ -342,6 +399,14 @@ impl FakeGateway {
             .unwrap();
     }
 
+    /// Notes a call's latest moment; whether the call is found to be late.
+    fn comes_late(&self, not_after: Option<NonZeroU64>) -> bool {
+        self.state.moments.lock().unwrap().push(not_after);
+        let left = self.state.finds_late.load(Ordering::Relaxed);
+        self.finds_late(left.saturating_sub(1));
+        left > 0
+    }
+
     fn enrolment_key(&self) -> Option<KeyId> {
         self.record().enrolment().map(|(id, _)| id)
     }
@@ -380,20 +445,26 @@ impl Control for Services {
         &self,
         request: Request<GrantRequest>,
     ) -> Result<Response<GrantResponse>, Status> {
+        let state = &self.gateway.state;
+        if !state.knows_grants.load(Ordering::Relaxed) {
+            return Err(Status::unimplemented("of an earlier version"));
+        }
         let asked = request.into_inner();
-        Ok(Response::new(GrantResponse {
+        state.grants.lock().unwrap().push(asked.clone());
+        let seen = state.seen_grant.lock().unwrap().clone();
+        Ok(Response::new(seen.unwrap_or(GrantResponse {
             generation: asked.generation,
             epoch: asked.epoch,
             instance: asked.instance,
-        }))
+        })))
     }
 
     async fn ping(&self, request: Request<PingRequest>) -> Result<Response<PingResponse>, Status> {
+        let state = &self.gateway.state;
+        state.pings.fetch_add(1, Ordering::Relaxed);
         let payload = request.into_inner().payload;
-        Ok(Response::new(PingResponse {
-            payload,
-            clock_ms: 0,
-        }))
+        let clock_ms = state.clock_ms.load(Ordering::Relaxed);
+        Ok(Response::new(PingResponse { payload, clock_ms }))
     }
 
     async fn enrol(&self, _: Request<EnrolRequest>) -> Result<Response<EnrolResponse>, Status> {
@@ -540,9 +611,15 @@ impl Services {
                     };
                     for frame in frames.frames {
                         let event = answering.handle(Frame::try_from(frame).unwrap()).unwrap();
-                        let Some(Event::Call(number, call, _)) = event else {
+                        let Some(Event::Call(number, call, not_after)) = event else {
                             continue;
                         };
+                        if self.gateway.comes_late(not_after) {
+                            let kind = FailureKind::Late.into();
+                            let message = "too late".to_owned();
+                            answering.refuse(number, Refusal { kind, message });
+                            continue;
+                        }
                         let call = Call::decode(call).unwrap();
                         if matches!(call.verb, Some(Verb::Search(_))) || call.call_id == "s" {
                             self.search(&call, number, &mut answering);

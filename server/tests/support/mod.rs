@@ -5,6 +5,7 @@ pub(crate) mod proxy;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -14,7 +15,9 @@ use portcullis_host::clock;
 use portcullis_proto::gateway::v1::{Call, Test, call};
 use portcullis_server::audit::AuditLog;
 use portcullis_server::config::Config;
-use portcullis_server::fleet::{Fleet, Progress, ProgressStream, Push, Rotation, Settings};
+use portcullis_server::fleet::{
+    Fleet, Progress, ProgressStream, Push, Renewals, Rotation, Settings,
+};
 use portcullis_server::repository::{Reach, Repository};
 use portcullis_server::serve::Unlocked;
 use portcullis_server::serve::init::{self, InitProtection};
@@ -42,6 +45,19 @@ impl Server {
     }
 
     pub(crate) async fn start_with(adjust: impl FnOnce(&mut Config)) -> Self {
+        Self::start_as(adjust, |_| ()).await
+    }
+
+    /// One that shares its repository, and is seen alive by these.
+    pub(crate) async fn start_sharing(renewals: Arc<dyn Renewals>) -> Self {
+        let shared = |settings: &mut Settings| settings.renewals = Some(renewals);
+        Self::start_as(|_| (), shared).await
+    }
+
+    async fn start_as(
+        adjust: impl FnOnce(&mut Config),
+        settle: impl FnOnce(&mut Settings),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             "data_dir = {:?}\n[links]\nbackoff_min = \"100ms\"\nbackoff_max = \"200ms\"\n",
@@ -58,7 +74,9 @@ impl Server {
             keys,
         } = Unlocked::open(&config).await.unwrap();
         let audit = AuditLog::open(&repository, server_id, &config.audit).await;
-        let fleet = Fleet::new(repository.clone(), Settings::new(server_id, &config));
+        let mut settings = Settings::new(server_id, &config);
+        settle(&mut settings);
+        let fleet = Fleet::new(repository.clone(), settings);
         let services = Services::new(
             &config,
             server_id,

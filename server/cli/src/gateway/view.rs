@@ -12,6 +12,8 @@ use crate::view::{Listed, View, clipped, facts, some};
 
 /// Letters of a cause in a list.
 const MAX_CAUSE: usize = 40;
+/// What is said of a gateway that knows no grants.
+const FOR_ONE_SERVER: &str = "its version is too old for several servers on one repository: it gets calls only while a single one stands";
 
 impl Listed for Gateway {
     const NONE: &'static str =
@@ -89,6 +91,10 @@ impl View for Gateway {
             ),
             ("host", Some(self.hostname.clone())),
             ("version", Some(self.version.clone())),
+            (
+                "servers",
+                self.for_one_server.then(|| FOR_ONE_SERVER.to_owned()),
+            ),
             ("system", Some(self.operating_system.clone())),
             ("clock", self.clock_ahead_ms.map(clock)),
             ("connectors", Some(connectors)),
@@ -137,6 +143,7 @@ impl View for Gateway {
             "hostname": some(&self.hostname),
             "version": some(&self.version),
             "operating_system": some(&self.operating_system),
+            "for_one_server": self.for_one_server,
             "clock_ahead_ms": self.clock_ahead_ms,
             "connectors": connectors,
         })
@@ -471,6 +478,7 @@ mod tests {
                 "hostname": "web1.example.com",
                 "version": "0.1.0",
                 "operating_system": "linux",
+                "for_one_server": false,
                 "clock_ahead_ms": null,
                 "connectors": [{ "name": "local", "type": "unix", "allowed_verbs": ["test", "get"], "faults": [] }],
             }])
