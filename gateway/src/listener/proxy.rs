@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::config::Proxy;
 use crate::connector::secret_file;
 
-/// Bytes that a proxy's answer may have, its header included.
+/// Bytes that a proxy's answer may have, with what it says before it (RFC 9110, section 15.2).
 const MAX_ANSWER: usize = 8 * 1024;
 /// Letters quoted of what a proxy said.
 const MAX_QUOTED: usize = 100;
@@ -152,23 +152,37 @@ pub async fn connect_by(
     Ok(io)
 }
 
-/// Reads the proxy's answer, and nothing of what the server says after it.
+/// Reads the proxy's answer, and nothing of what the server says after it. Interim answers before it
+/// say nothing (RFC 9110, section 15.2), and count for its length.
 async fn answered(
     io: &mut (impl AsyncRead + Unpin),
     proxy: &Proxy,
     server: &str,
 ) -> Result<(), ProxyError> {
+    let mut left = MAX_ANSWER;
+    loop {
+        let answer = header(io, proxy, &mut left).await?;
+        if !is_interim(&answer) {
+            return understand(&answer, proxy, server);
+        }
+    }
+}
+
+/// Reads one header, of `left` bytes at most.
+async fn header(
+    io: &mut (impl AsyncRead + Unpin),
+    proxy: &Proxy,
+    left: &mut usize,
+) -> Result<Vec<u8>, ProxyError> {
     let lost = |source| ProxyError::Lost {
         proxy: proxy.address.clone(),
         source,
     };
     let mut answer = Vec::with_capacity(512);
     while !answer.ends_with(END) {
-        if answer.len() == MAX_ANSWER {
-            return Err(ProxyError::TooLong {
-                proxy: proxy.address.clone(),
-            });
-        }
+        *left = left.checked_sub(1).ok_or_else(|| ProxyError::TooLong {
+            proxy: proxy.address.clone(),
+        })?;
         // A byte at a time: what follows the header is the server's.
         answer.push(io.read_u8().await.map_err(lost)?);
         if !begins_as_http(&answer) {
@@ -178,7 +192,7 @@ async fn answered(
             });
         }
     }
-    understand(&answer, proxy, server)
+    Ok(answer)
 }
 
 /// The whole request. Wiped, for it may hold a password.
@@ -214,17 +228,26 @@ fn begins_as_http(answer: &[u8]) -> bool {
     answer.get(..length) == HTTP.get(..length)
 }
 
+/// Whether another answer follows. After 101 another protocol would: nobody asked for one.
+fn is_interim(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let first = text.split("\r\n").next().unwrap_or_default();
+    status(first).is_some_and(|status| status != 101 && status < 200)
+}
+
+/// The number in a line like `HTTP/1.1 200 Connection established`.
+fn status(line: &str) -> Option<u16> {
+    let status = line.split(' ').nth(1)?;
+    let three_digits = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
+    let status = status.parse().ok()?;
+    (three_digits && (100..600).contains(&status)).then_some(status)
+}
+
 fn understand(answer: &[u8], proxy: &Proxy, server: &str) -> Result<(), ProxyError> {
     let text = String::from_utf8_lossy(answer);
     let mut lines = text.split("\r\n");
     let first = lines.next().unwrap_or_default();
-    // `HTTP/1.1 200 Connection established`
-    let status = first.split(' ').nth(1).unwrap_or_default();
-    let three_digits = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
-    let status = status
-        .parse::<u16>()
-        .ok()
-        .filter(|code| three_digits && (100..600).contains(code));
+    let status = status(first);
     let asked = proxy.credentials.is_some();
     let (proxy, server, said) = (
         proxy.address.clone(),
@@ -315,6 +338,8 @@ mod tests {
             &b"HTTP/1.1 200 Connection established\r\n\r\nhello"[..],
             b"HTTP/1.0 200 OK\r\nVia: a\r\nServer: b\r\n\r\nhello",
             b"HTTP/1.1 204\r\n\r\nhello",
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhello",
+            b"HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\nHTTP/1.1 102\r\n\r\nHTTP/1.0 200\r\n\r\nhello",
         ] {
             let (proxy, asked) = proxy(answer).await;
             let mut io = connect(&proxy, SERVER).await.unwrap();
@@ -333,6 +358,7 @@ mod tests {
         let long: &'static [u8] = [&b"HTTP/1.1 200 OK\r\nA: "[..], &[b'a'; MAX_ANSWER]]
             .concat()
             .leak();
+        let endless: &'static [u8] = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000).leak();
         for (answer, said) in [
             (
                 &b"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"x\"\r\nproxy-authenticate: Negotiate\r\n\r\n"[..],
@@ -349,7 +375,12 @@ mod tests {
             (b"SSH-2.0-OpenSSH_9.2\r\n", "no HTTP proxy: it said `S`"),
             (b"HTTP/1.1 200 OK\r\n", "closed the connection"),
             (b"", "closed the connection"),
+            (b"HTTP/1.1 101 Other\r\n\r\n", "`HTTP/1.1 101 Other`"),
+            (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\n\r\n", "have it allow CONNECT"),
+            (b"HTTP/1.1 100 Continue\r\n\r\nSSH-2.0", "no HTTP proxy: it said `S`"),
+            (b"HTTP/1.1 100 Continue\r\n\r\n", "closed the connection"),
             (long, "longer than 8192 bytes"),
+            (endless, "longer than 8192 bytes"),
         ] {
             let (proxy, _asked) = proxy(answer).await;
             let error = connect(&proxy, SERVER).await.unwrap_err().to_string();
