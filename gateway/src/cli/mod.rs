@@ -117,9 +117,17 @@ pub fn main() -> ExitCode {
             Err(error) => failed(&error),
         };
     }
-    let config = match Config::load(arguments.config.as_deref(), Connectors::problems) {
+    let source = arguments.config.as_deref();
+    let load = || Config::load(source, Connectors::problems).map_err(CliError::Config);
+    match &arguments.verb {
+        Verb::Run => return ended(run::run(load)),
+        #[cfg(unix)]
+        Verb::Worker(arguments) => return ended(worker::worker(load, arguments)),
+        _ => {}
+    }
+    let config = match load() {
         Ok(config) => config,
-        Err(problems) => return failed(&CliError::Config(problems)),
+        Err(error) => return failed(&error),
     };
     let changes = matches!(
         arguments.verb,
@@ -129,9 +137,6 @@ pub fn main() -> ExitCode {
             | Verb::Journal(journal::Verb::Accept(_))
     );
     let outcome = match arguments.verb {
-        Verb::Run => run::run(config),
-        #[cfg(unix)]
-        Verb::Worker(arguments) => worker::worker(config, &arguments),
         Verb::Reload => reload::reload(&config),
         Verb::Validate(arguments) => validate::validate(&config, &arguments),
         Verb::Enroll(arguments) => enroll::enroll(&config, &arguments),
@@ -146,15 +151,21 @@ pub fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
-        // They read no configuration, or their own, and were told above.
-        Verb::SelfDescription(_) | Verb::ScriptProtocol | Verb::Service(_) => Ok(()),
+        // They read no configuration, or when they are ready for it, and were told above.
+        _ => Ok(()),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
         Err(error @ CliError::Output(_)) if changes => {
             eprintln!("portcullis-gateway: it is done, but {error}");
             ExitCode::from(UNSHOWN)
         }
+        outcome => ended(outcome),
+    }
+}
+
+fn ended(outcome: Result<(), CliError>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
 }
@@ -239,8 +250,6 @@ enum CliError {
         "the gateway did not answer within {0} s; its log and `portcullis-gateway status` say what came of it"
     )]
     NoAnswer(u64),
-    #[error("cannot start: {0}")]
-    Start(io::Error),
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[cfg(unix)]

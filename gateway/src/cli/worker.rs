@@ -3,7 +3,7 @@
 use super::CliError;
 use crate::config::{Config, WorkerKind};
 use crate::connectors::Connectors;
-use crate::service::worker;
+use crate::service::start::Start;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -12,18 +12,16 @@ pub(super) struct Arguments {
     kind: WorkerKind,
 }
 
-/// Runs a worker until it is told to stop.
-pub(super) fn worker(config: Config, arguments: &Arguments) -> Result<(), CliError> {
+/// Runs a worker of the configuration that `load` gives, until it is told to stop.
+pub(super) fn worker(
+    load: impl FnOnce() -> Result<Config, CliError>,
+    arguments: &Arguments,
+) -> Result<(), CliError> {
+    let start = Start::new()?;
+    let config = load()?;
     let kind = arguments.kind;
     let own = config.connectors.of(kind);
     let connectors = Connectors::from_config(&own).map_err(CliError::Config)?;
     portcullis_host::log::start_kept(&config.log);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(CliError::Start)?;
-    let outcome = runtime.block_on(Box::pin(worker::run(config, kind, connectors)));
-    // Work on the disk that is still under way ends by itself, or with the process.
-    runtime.shutdown_background();
-    Ok(outcome?)
+    Ok(start.worker(config, kind, connectors)?)
 }

@@ -14,6 +14,7 @@ pub mod reload;
 #[cfg(windows)]
 mod reporter;
 pub mod settings;
+pub mod start;
 #[cfg(windows)]
 pub(crate) mod windows_service;
 #[cfg(unix)]
@@ -120,6 +121,9 @@ pub enum RunError {
     #[cfg(unix)]
     #[error(transparent)]
     Socket(#[from] crate::worker::processes::SocketError),
+    /// The program's own machinery does not start.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
     /// The system's means of telling it to stop, or to read its configuration again.
     #[error("cannot watch for the signals to stop and to reload: {0}")]
     Signals(io::Error),
@@ -134,38 +138,20 @@ pub fn forbid_core_dumps() -> Result<(), RunError> {
     host::disable_core_dumps().map_err(RunError::CoreDumps)
 }
 
-/// Runs the gateway until it is told to stop (SIGTERM, SIGINT, Ctrl-C).
-///
-/// # Errors
-/// [`RunError`] where it does not start; nothing was changed then.
-pub async fn run(config: Config, connectors: Connectors) -> Result<(), RunError> {
-    let stop = host::StopSignal::new().map_err(RunError::Signals)?;
-    run_until(config, connectors, stop.received()).await
-}
-
-/// As [`run`], until `stop` ends.
-///
-/// # Errors
-/// As there.
-pub async fn run_until(
+/// Runs the gateway until a signal tells it to stop. Each of `hangups` asks to read the
+/// configuration again.
+async fn run(
     config: Config,
     connectors: Connectors,
-    stop: impl Future<Output = ()>,
+    hangups: host::Hangups,
 ) -> Result<(), RunError> {
-    // From here on the signal that asks to read the configuration again ends nothing.
-    let hangups = host::Hangups::new().map_err(RunError::Signals)?;
-    run_managed(
-        config,
-        connectors,
-        stop,
-        hangups,
-        ServiceManager::from_env(),
-    )
-    .await
+    let stop = host::StopSignal::new().map_err(RunError::Signals)?;
+    let manager = ServiceManager::from_env();
+    run_managed(config, connectors, stop.received(), hangups, manager).await
 }
 
-/// As [`run_until`], where `hangups` asks to read the configuration again and `manager` is told how
-/// it goes.
+/// Runs the gateway until `stop` ends. Each of `hangups` asks to read the configuration again, and
+/// `manager` is told how it goes.
 async fn run_managed(
     config: Config,
     connectors: Connectors,

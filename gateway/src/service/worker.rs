@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use super::host::{Hangups, ServiceManager, StopSignal};
 use super::reload::log_inspection;
+use super::start::Start;
 use super::{RunError, STOP_PATIENCE, beat, host, program};
 use crate::config::{Config, ConfigProblem, WorkerKind};
 use crate::connectors::Connectors;
@@ -22,13 +23,32 @@ use crate::worker::{OwnLog, Provisioner};
 /// Requests to read the configuration again that wait for the one before.
 const RELOADS: usize = 8;
 
-/// Runs the worker of this kind, with its connectors, until it is told to stop.
-///
-/// # Errors
-/// [`RunError`] where it does not start; nothing was changed then.
-pub async fn run(config: Config, kind: WorkerKind, connectors: Connectors) -> Result<(), RunError> {
+impl Start {
+    /// Runs the worker of this kind, with its connectors, until it is told to stop.
+    ///
+    /// # Errors
+    /// [`RunError`] where it does not start; nothing was changed then.
+    pub fn worker(
+        self,
+        config: Config,
+        kind: WorkerKind,
+        connectors: Connectors,
+    ) -> Result<(), RunError> {
+        let running = run(config, kind, connectors, self.hangups);
+        let outcome = self.runtime.block_on(Box::pin(running));
+        // As of the gateway.
+        self.runtime.shutdown_background();
+        outcome
+    }
+}
+
+async fn run(
+    config: Config,
+    kind: WorkerKind,
+    connectors: Connectors,
+    mut hangups: Hangups,
+) -> Result<(), RunError> {
     let stop = StopSignal::new().map_err(RunError::Signals)?;
-    let mut hangups = Hangups::new().map_err(RunError::Signals)?;
     let manager = ServiceManager::from_env();
     let workers = config.workers.as_ref().ok_or(RunError::OneProcess)?;
     let front = users::find(&workers.user).map_err(RunError::Front)?;

@@ -85,7 +85,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 return Ok(ExitCode::from(UNSHOWN));
             }
         }
-        Verb::Serve => serve::run(config()?, arguments.config.clone())?,
+        Verb::Serve => serve::run(arguments.config.clone())?,
         Verb::Repository(verb) => output::print(&repository::run(&config()?, verb)?)?,
         Verb::Relay(verb) => relay::run(verb, arguments.config.as_deref())?,
         Verb::SelfDescription(verb) => verb.tell::<Arguments>(Section::Services)?,

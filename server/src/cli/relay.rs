@@ -19,6 +19,9 @@ pub(super) fn run(
     arguments: &RelayArgs,
     file: Option<&Path>,
 ) -> Result<(), Box<dyn std::error::Error>> {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let runtime = super::serve::runtime(threads).map_err(RelayError::Runtime)?;
+    let hangups = super::serve::hangups(&runtime).map_err(RelayError::Signals)?;
     let config = RelayConfig::load(file)?;
     if arguments.validate {
         let file = file.unwrap_or(Path::new(DEFAULT_FILE));
@@ -29,7 +32,5 @@ pub(super) fn run(
     if let Err(error) = hardening::allow_open_files() {
         tracing::warn!(%error, "cannot lift the limit on open files: there may be fewer connections than `connections`");
     }
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let runtime = super::serve::runtime(threads).map_err(RelayError::Runtime)?;
-    Ok(runtime.block_on(relay(config))?)
+    Ok(runtime.block_on(relay(config, hangups))?)
 }

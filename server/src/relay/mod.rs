@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 pub use config::{DEFAULT_FILE, Forward, Limits, RelayConfig, RelayConfigError};
@@ -51,14 +51,13 @@ pub enum RelayError {
 }
 
 /// Relays until SIGTERM or SIGINT. Connections are then cut: both ends come back by themselves.
+/// `hangup` ends it no more: what is meant for a server may reach this program, too.
 ///
 /// # Errors
 /// [`RelayError`].
-pub async fn relay(config: RelayConfig) -> Result<(), RelayError> {
+pub async fn relay(config: RelayConfig, mut hangup: Signal) -> Result<(), RelayError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RelayError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RelayError::Signals)?;
-    // It ends the relay no more: what is meant for a server may reach this program, too.
-    let mut hangup = signal(SignalKind::hangup()).map_err(RelayError::Signals)?;
     let relay = Relay::bind(config).await?;
     let ignored = async {
         while hangup.recv().await.is_some() {

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::audit::{AuditError, AuditLog, HeadError};
 use crate::config::Config;
@@ -97,16 +97,19 @@ pub enum ServeError {
     Runtime(io::Error),
 }
 
-/// Runs the server until SIGTERM or SIGINT, then closes every link and the repository. SIGHUP has
-/// it read its configuration again, from where it was read first: `file`, or the default place. A
-/// service manager is told how far it is, and that it lives.
+/// Runs the server until SIGTERM or SIGINT, then closes every link and the repository. Each of
+/// `hangups` has it read its configuration again, from where it was read first: `file`, or the
+/// default place. A service manager is told how far it is, and that it lives.
 ///
 /// # Errors
 /// [`ServeError`].
-pub async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), ServeError> {
+pub async fn serve(
+    config: Config,
+    file: Option<PathBuf>,
+    hangups: Signal,
+) -> Result<(), ServeError> {
     let manager = Arc::new(ServiceManager::from_env());
     let shutdown = told_to_stop(manager.clone())?;
-    let hangups = signal(SignalKind::hangup()).map_err(ServeError::Runtime)?;
     Unlocked::must_exist(&config)?;
     private_files::check_private(&config.data_dir)?;
     let _lock = DataDirLock::take(&config.data_dir)?;

@@ -1,8 +1,9 @@
 //! A server whose configuration is changed while it runs.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
-use portcullis_tests::harness::{Server, Site, eventually};
+use portcullis_tests::harness::{Programs, Server, Site, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::serving;
@@ -63,4 +64,40 @@ async fn a_hangup_reloads_the_configuration_and_a_wrong_one_changes_nothing() {
         entries.contains("failed") && entries.contains("done"),
         "{entries}"
     );
+}
+
+/// Whether a process catches SIGHUP.
+fn catches_hangups(id: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    caught.is_some_and(|mask| mask & 1 == 1)
+}
+
+#[test]
+fn a_hangup_while_a_program_reads_its_configuration_does_not_end_it() {
+    let site = Site::new();
+    // It takes long to read, and is wrong in the end: no program comes further than that.
+    let text = format!("wrong = [{}]\n", "1,".repeat(400_000));
+    let config = site.file("long.toml", 0o600, &text);
+    let Programs {
+        server, gateway, ..
+    } = Programs::built();
+    for (program, line) in [
+        (gateway, "run"),
+        (gateway, "worker --kind networked"),
+        (server, "serve"),
+        (server, "relay"),
+    ] {
+        let mut command = Command::new(program);
+        command.arg("--config").arg(&config).args(line.split(' '));
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        while !catches_hangups(child.id()) {
+            let ended = child.try_wait().unwrap();
+            assert_eq!(ended, None, "{line}: it never caught a hangup");
+        }
+        let pid = Pid::from_child(&child);
+        kill_process(pid, Signal::HUP).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{line}");
+    }
 }
