@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod control;
+pub mod gateway_file;
 pub mod grpc;
 mod redacted;
 mod secrets;

@@ -5,27 +5,12 @@ use std::path::Path;
 
 use portcullis_host::config::{Section, parse};
 use portcullis_host::text;
+use portcullis_proto::gateway_file::{COMMON_SECTIONS, CONNECTOR_TYPES, OWN_SECTIONS};
 
 use crate::error::CliError;
 
 /// Bytes of the file at most.
 const MAX_LEN: u64 = 1 << 20;
-/// The types of connectors that gateways have.
-const TYPES: [&str; 5] = ["unix", "script", "ldap", "active-directory", "sql"];
-/// What gateways can have in common besides connectors.
-const SHARED: [&str; 9] = [
-    "tls",
-    "key_store",
-    "channel",
-    "limits",
-    "journal",
-    "workers",
-    "watch",
-    "traces",
-    "log",
-];
-/// What says how a gateway is reached.
-const OWN: [&str; 2] = ["listen", "dial_out"];
 /// Stands for the table of the bundle after which the file comes.
 const BUNDLE: &str = "bundle";
 
@@ -81,12 +66,15 @@ fn check(mut root: Section<'_>) -> bool {
             let mut own = section.within(name, table);
             let Some(kind) = own.text_or("type", "give a type, as text") else {
                 if !own.has("type") {
-                    own.problem("type", format!("missing: there are {}", TYPES.join(", ")));
+                    own.problem(
+                        "type",
+                        format!("missing: there are {}", CONNECTOR_TYPES.join(", ")),
+                    );
                 }
                 continue;
             };
-            if !TYPES.contains(&kind) {
-                let there_are = TYPES.join(", ");
+            if !CONNECTOR_TYPES.contains(&kind) {
+                let there_are = CONNECTOR_TYPES.join(", ");
                 own.problem(
                     "type",
                     format!("there is no `{kind}`; there are {there_are}"),
@@ -97,15 +85,15 @@ fn check(mut root: Section<'_>) -> bool {
     if connectors.is_none() && !root.has("connectors") {
         root.problem("connectors", "missing: give at least one [connectors.NAME]");
     }
-    for name in SHARED {
+    for name in COMMON_SECTIONS {
         root.section(name);
     }
     let has_tls = root.has("tls");
-    root.finish_with(|key, _| match OWN.contains(&key) {
+    root.finish_with(|key, _| match OWN_SECTIONS.contains(&key) {
         true => "every bundle has this by itself: --address, --dial-out and --server say what stands there".to_owned(),
         false => format!(
             "no table that gateways have in common; there are connectors, {}",
-            SHARED.join(", ")
+            COMMON_SECTIONS.join(", ")
         ),
     });
     has_tls
