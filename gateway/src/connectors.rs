@@ -307,6 +307,20 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    fn what_other_programs_know_of_a_configuration_is_what_it_has() {
+        use portcullis_proto::gateway_file::{COMMON_SECTIONS, CONNECTOR_TYPES, OWN_SECTIONS};
+        let types: BTreeSet<_> = TYPES.iter().map(|found| found.name).collect();
+        assert_eq!(types, CONNECTOR_TYPES.into());
+        let problem = Config::parse(Path::new("gateway.toml"), "no_key = 1").unwrap_err();
+        let known = problem[0].message.split('`').skip(1).step_by(2);
+        let own = ["instance", "state_dir", "connectors"];
+        let known: BTreeSet<_> = known.filter(|key| !own.contains(key)).collect();
+        let told = COMMON_SECTIONS.into_iter().chain(OWN_SECTIONS).collect();
+        assert_eq!(known, told);
+    }
+
+    #[cfg(unix)]
+    #[test]
     fn what_is_wrong_elsewhere_hides_nothing_of_the_connectors() {
         let text = "[limits]\ncalls = 0\n[connectors.a]\ntype = \"unix\"\nshells = 1\n\
                     [connectors.b]\ntype = 7\n[connectors.c]\n";
@@ -321,7 +335,7 @@ mod tests {
         ];
         assert_eq!(found.len(), begins.len(), "{found:#?}");
         for (found, (line, begin)) in found.iter().zip(begins) {
-            let begin = format!("{}:{line}: {begin}", file.path().display());
+            let begin = format!("{}, line {line}: {begin}", file.path().display());
             assert!(found.to_string().starts_with(&begin), "{found}");
         }
     }
@@ -336,12 +350,12 @@ mod tests {
         let found = Connectors::from_config(&config.connectors).unwrap_err();
         let found: Vec<_> = found.iter().map(ToString::to_string).collect();
         let begins = [
-            "gateway.toml:3: connectors.a.prefix: ",
-            "gateway.toml:4: connectors.a.shells: unknown key",
-            "gateway.toml:6: connectors.a.guard_rails.read_only: ",
-            "gateway.toml:7: connectors.b.folder: missing",
-            "gateway.toml:9: connectors.b.timeout: ",
-            "gateway.toml:10: connectors.b.shells: unknown key",
+            "gateway.toml, line 3: connectors.a.prefix: ",
+            "gateway.toml, line 4: connectors.a.shells: unknown key",
+            "gateway.toml, line 6: connectors.a.guard_rails.read_only: ",
+            "gateway.toml, line 7: connectors.b.folder: missing",
+            "gateway.toml, line 9: connectors.b.timeout: ",
+            "gateway.toml, line 10: connectors.b.shells: unknown key",
         ];
         assert_eq!(found.len(), begins.len(), "{found:#?}");
         for (found, begin) in found.iter().zip(begins) {

@@ -128,7 +128,7 @@ fn a_wrong_configuration_starts_nothing_and_names_file_line_and_key() {
     let config = site.config();
     for verb in ["run", "validate", "status", "enroll"] {
         let refused = site.refused(verb, "");
-        let place = format!("{}:3: limits.calls: ", config.display());
+        let place = format!("{}, line 3: limits.calls: ", config.display());
         assert!(refused.contains(&place), "{refused}");
     }
     fs::remove_file(config).unwrap();
@@ -189,7 +189,10 @@ fn a_reload_takes_connectors_and_says_what_waits() {
 
     write(&format!("{hr}timeout = \"0s\"\n"));
     let refused = site.refused("reload", "");
-    let place = format!("{}:7: connectors.hr.timeout: ", site.config().display());
+    let place = format!(
+        "{}, line 7: connectors.hr.timeout: ",
+        site.config().display()
+    );
     assert!(refused.contains(&place), "{refused}");
     gateway.wait_for("what held before holds on");
     let status = site.done("status", "");

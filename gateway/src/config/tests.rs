@@ -67,10 +67,10 @@ fn every_problem_is_reported_at_once_with_line_key_and_what_is_allowed() {
     assert_eq!(
         found,
         [
-            "gateway.toml:1: port: unknown key: allowed here are `instance`, `state_dir`, `listen`, `dial_out`, `tls`, `key_store`, `channel`, `limits`, `journal`, `watch`, `traces`, `log`, `workers`, `connectors`",
-            "gateway.toml:3: listen.address: `here`: IP:PORT is allowed, such as \"0.0.0.0:9278\" or \"[::]:9278\"",
-            "gateway.toml:7: channel.suites: `RC4`: no suite of that name: there are `TDES-CTR-HMAC-SHA256` and `AES-256-GCM`",
-            "gateway.toml:10: limits.calls: out of range: a whole number from 1 to 4096 is allowed",
+            "gateway.toml, line 1: port: unknown key: allowed here are `instance`, `state_dir`, `listen`, `dial_out`, `tls`, `key_store`, `channel`, `limits`, `journal`, `watch`, `traces`, `log`, `workers`, `connectors`",
+            "gateway.toml, line 3: listen.address: `here`: IP:PORT is allowed, such as \"0.0.0.0:9278\" or \"[::]:9278\"",
+            "gateway.toml, line 7: channel.suites: `RC4`: no suite of that name: there are `TDES-CTR-HMAC-SHA256` and `AES-256-GCM`",
+            "gateway.toml, line 10: limits.calls: out of range: a whole number from 1 to 4096 is allowed",
         ]
     );
 }
@@ -81,9 +81,9 @@ fn a_value_of_another_type_is_named() {
     assert_eq!(
         found,
         [
-            "gateway.toml:1: state_dir: a whole number stands here: a text in quotes is allowed",
-            "gateway.toml:3: log.level: true or false stands here: a text in quotes is allowed",
-            "gateway.toml:5: limits.calls: a text stands here: a whole number from 1 to 4096 is allowed",
+            "gateway.toml, line 1: state_dir: a whole number stands here: a text in quotes is allowed",
+            "gateway.toml, line 3: log.level: true or false stands here: a text in quotes is allowed",
+            "gateway.toml, line 5: limits.calls: a text stands here: a whole number from 1 to 4096 is allowed",
         ]
     );
 }
@@ -94,7 +94,7 @@ fn a_port_that_the_system_chooses_is_none_to_listen_on() {
     assert_eq!(
         found,
         [
-            "gateway.toml:2: listen.address: `0.0.0.0:0`: IP:PORT is allowed, such as \"0.0.0.0:9278\" or \"[::]:9278\""
+            "gateway.toml, line 2: listen.address: `0.0.0.0:0`: IP:PORT is allowed, such as \"0.0.0.0:9278\" or \"[::]:9278\""
         ]
     );
 }
@@ -103,7 +103,7 @@ fn a_port_that_the_system_chooses_is_none_to_listen_on() {
 fn broken_toml_is_reported_with_its_line() {
     let found = problems("instance = \"a\"\n[listen\n");
     assert!(
-        found[0].starts_with("gateway.toml:2: this is no valid TOML: "),
+        found[0].starts_with("gateway.toml, line 2: this is no valid TOML: "),
         "{found:?}"
     );
 }
@@ -113,7 +113,7 @@ fn both_ways_of_dialling_are_too_many() {
     let found = problems("[listen]\n[dial_out]\nserver = \"central:9279\"\n");
     assert_eq!(found.len(), 1);
     assert!(
-        found[0].contains("gateway.toml:2: dial_out: either"),
+        found[0].contains("gateway.toml, line 2: dial_out: either"),
         "{found:?}"
     );
 }
@@ -243,7 +243,7 @@ fn a_connector_keeps_its_own_keys_and_their_lines() {
     assert_eq!(
         left,
         [
-            "gateway.toml:3: connectors.local.prefix: unknown key: allowed in [connectors.local] are `type`, `guard_rails`"
+            "gateway.toml, line 3: connectors.local.prefix: unknown key: allowed in [connectors.local] are `type`, `guard_rails`"
         ]
     );
 }

@@ -243,7 +243,7 @@ fn what_is_wrong_with_the_configuration_is_told_with_its_place() {
         ),
         (
             "[forward.a]\nlisten = \"host:1\"\ntarget = \"b:1\"",
-            "relay.toml:2: forward.a.listen",
+            "relay.toml, line 2: forward.a.listen",
         ),
         (
             "[forward.a]\nlisten = \"0.0.0.0:0\"\ntarget = \"b:1\"",

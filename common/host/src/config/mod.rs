@@ -97,10 +97,10 @@ mod tests {
         assert_eq!(
             found,
             [
-                "a.toml:1: port: unknown key: allowed here are `limits`, `log`",
-                "a.toml:3: log.level: give a level",
-                "a.toml:5: limits.calls: out of range: a whole number from 1 to 9 is allowed",
-                "a.toml:6: limits.colour: no `colour`, but `calls`",
+                "a.toml, line 1: port: unknown key: allowed here are `limits`, `log`",
+                "a.toml, line 3: log.level: give a level",
+                "a.toml, line 5: limits.calls: out of range: a whole number from 1 to 9 is allowed",
+                "a.toml, line 6: limits.colour: no `colour`, but `calls`",
             ]
         );
     }
@@ -110,7 +110,7 @@ mod tests {
         let found = problems("a = \nb = [\n1\n[c\n", |_| {});
         assert!(found.len() > 1, "{found:?}");
         assert!(
-            found[0].starts_with("a.toml:1: this is no valid TOML: "),
+            found[0].starts_with("a.toml, line 1: this is no valid TOML: "),
             "{found:?}"
         );
     }
@@ -126,10 +126,10 @@ mod tests {
         found.extend(problems(text, |_| {}));
         let found = found.join("\n");
         for expected in [
-            "a.toml:1: a\\u{1b}[2J: unknown key",
-            "a.toml:2: b: `x\\u{1b}[31m`: invalid digit",
-            "a.toml:3: c: a NUL stands in the text: no value may have one",
-            "a.toml:4: d: a NUL stands in the text: no value may have one",
+            "a.toml, line 1: a\\u{1b}[2J: unknown key",
+            "a.toml, line 2: b: `x\\u{1b}[31m`: invalid digit",
+            "a.toml, line 3: c: a NUL stands in the text: no value may have one",
+            "a.toml, line 4: d: a NUL stands in the text: no value may have one",
         ] {
             assert!(found.contains(expected), "{found}");
         }

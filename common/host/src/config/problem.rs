@@ -23,7 +23,7 @@ impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
         if let Some(line) = self.line {
-            write!(f, ":{line}")?;
+            write!(f, ", line {line}")?;
         }
         if !self.key.is_empty() {
             write!(f, ": {}", self.key)?;

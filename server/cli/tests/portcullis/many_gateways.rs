@@ -231,21 +231,24 @@ fn connectors_that_no_gateway_could_take_are_refused_before_anything_is_done() {
     };
     let unix = "[connectors.a]\ntype = \"unix\"\n";
     for (content, told) in [
-        ("no toml at all\n", "c.toml:1: "),
+        ("no toml at all\n", "c.toml, line 1: "),
         ("", "at least one [connectors.NAME]"),
         (
             "[connectors.a]\ntype = \"unixx\"\n",
-            "c.toml:2: connectors.a.type: there is no `unixx`; there are unix, script, ldap, active-directory, sql",
+            "c.toml, line 2: connectors.a.type: there is no `unixx`; there are unix, script, ldap, active-directory, sql",
         ),
-        ("[connectors.a]\n", "c.toml:1: connectors.a.type: missing"),
+        (
+            "[connectors.a]\n",
+            "c.toml, line 1: connectors.a.type: missing",
+        ),
         ("connectors.a.type = \"unix\"\n", "before the first table"),
         (
             &format!("{unix}[listen]\naddress = \"[::]:1\"\n"),
-            "c.toml:3: listen: every bundle has this by itself",
+            "c.toml, line 3: listen: every bundle has this by itself",
         ),
         (
             &format!("{unix}[conectors.b]\n"),
-            "c.toml:3: conectors: no table",
+            "c.toml, line 3: conectors: no table",
         ),
     ] {
         let refused = with(content);

@@ -479,12 +479,12 @@ async fn what_the_configuration_says_wrong_is_told_by_line() {
     let found = crate::connectors::Connectors::from_config(&config.connectors).unwrap_err();
     let found: Vec<_> = found.iter().map(ToString::to_string).collect();
     let begins = [
-        "g.toml:3: connectors.a.servers: `ldap://x`: passwords would cross the network in the clear",
-        "g.toml:4: connectors.a.ca_file: /nowhere cannot be read",
-        "g.toml:5: connectors.a.disable: ",
-        "g.toml:6: connectors.a.accounts.base: ",
-        "g.toml:8: connectors.a.groups.dn: ",
-        "g.toml:9: connectors.a.hosts: unknown key",
+        "g.toml, line 3: connectors.a.servers: `ldap://x`: passwords would cross the network in the clear",
+        "g.toml, line 4: connectors.a.ca_file: /nowhere cannot be read",
+        "g.toml, line 5: connectors.a.disable: ",
+        "g.toml, line 6: connectors.a.accounts.base: ",
+        "g.toml, line 8: connectors.a.groups.dn: ",
+        "g.toml, line 9: connectors.a.hosts: unknown key",
     ];
     assert_eq!(found.len(), begins.len(), "{found:#?}");
     for (found, begin) in found.iter().zip(begins) {
