@@ -144,6 +144,7 @@ pub(super) fn steps(steps: Vec<Step>) -> Vec<proto::TaskStep> {
             StepState::Waiting => "waiting",
             StepState::Running => "running",
             StepState::Done => "done",
+            StepState::Failed => "failed",
         }
         .to_owned(),
         note: step.note,

@@ -131,7 +131,7 @@ impl Request for proto::UpgradeStatusRequest {
         };
         let begun: Vec<_> = known
             .iter()
-            .map(|step| step.state != StepState::Waiting)
+            .map(|step| matches!(step.state, StepState::Running | StepState::Done))
             .collect();
         let told = upgrade.waves.into_iter().zip(steps(known)).zip(begun);
         let waves = told.map(|((wave, step), begun)| proto::UpgradeWaveStatus {
@@ -240,6 +240,14 @@ fn waves(asked: Vec<proto::UpgradeWave>, all: &[Gateway]) -> Result<Vec<Wave>, A
     if asked.is_empty() || asked.len() > MAX_WAVES {
         return Err(AdminError::Malformed(format!(
             "an upgrade has 1 to {MAX_WAVES} waves"
+        )));
+    }
+    let mut of_rest = asked.iter().filter(|wave| wave.rest);
+    if let (Some(first), Some(second)) = (of_rest.next(), of_rest.next()) {
+        return Err(AdminError::Malformed(format!(
+            "waves `{}` and `{}` both take whoever is in none yet (`*`): nobody would be left for the second",
+            names::shortened(&first.name),
+            names::shortened(&second.name)
         )));
     }
     let mut taken = HashSet::new();

@@ -62,6 +62,8 @@ pub enum StepState {
     Running,
     /// It is done.
     Done,
+    /// It came to nothing; taken up again, the task begins with it.
+    Failed,
 }
 
 /// What is to be known of one value: where it stands, never what it is.

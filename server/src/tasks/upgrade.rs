@@ -111,8 +111,11 @@ pub(super) async fn run(
             Err(error) => {
                 begun.end(Outcome::Failed, &error.to_string()).await;
                 let note = format!("{}; released no more", counted(wave.gateways.len()));
-                let marked =
-                    |progress: &mut Progress| mark(progress, index, StepState::Waiting, note);
+                let state = match error {
+                    JobError::WaveLate { .. } => StepState::Failed,
+                    _ => StepState::Waiting,
+                };
+                let marked = |progress: &mut Progress| mark(progress, index, state, note);
                 // Why the wave ended is what is told.
                 let _ = reporter.update(marked).await;
             }

@@ -160,7 +160,7 @@ async fn a_third_wave_that_does_not_come_back_holds_the_rest_until_it_is_mended(
         "{reason}"
     );
     assert!(!reason.contains("host4"), "{reason}");
-    hosts.stands(["done", "done", "waiting", "waiting"]);
+    hosts.stands(["done", "done", "failed", "waiting"]);
     let status = hosts.server.portcullis("fleet upgrade status").ok().stdout;
     assert!(status.contains("host3 (it has no link)"), "{status}");
     assert_eq!(hosts.admin.gateway("host4").await.version, OWN);

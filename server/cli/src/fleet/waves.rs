@@ -25,7 +25,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<UpgradeWave>, CliError> {
 }
 
 fn parse(content: &str) -> Result<Vec<UpgradeWave>, (u64, String)> {
-    let mut waves = Vec::new();
+    let (mut waves, mut rest) = (Vec::new(), false);
     for (number, line) in text::lines(content) {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.is_empty() {
@@ -49,7 +49,12 @@ fn parse(content: &str) -> Result<Vec<UpgradeWave>, (u64, String)> {
         for member in members.split_whitespace() {
             match member.strip_prefix('@') {
                 Some(group) => wave.groups.push(group.to_owned()),
-                None if member == "*" => wave.rest = true,
+                None if member == "*" && rest => {
+                    return Err(fault(
+                        "an earlier wave takes all that are in none yet (`*`)",
+                    ));
+                }
+                None if member == "*" => (wave.rest, rest) = (true, true),
                 None => wave.gateways.push(member.to_owned()),
             }
         }
@@ -74,7 +79,13 @@ mod tests {
         assert_eq!(read[0].gateways, ["host1"]);
         assert_eq!(read[0].groups, ["canary"]);
         assert_eq!((read[1].name.as_str(), read[1].rest), ("rest", true));
-        for (content, line) in [("", 1), ("#\nhost1\n", 2), (": a\n", 1), ("a:\n", 1)] {
+        for (content, line) in [
+            ("", 1),
+            ("#\nhost1\n", 2),
+            (": a\n", 1),
+            ("a:\n", 1),
+            ("a: *\nb: host1\nc: *\n", 3),
+        ] {
             assert_eq!(parse(content).unwrap_err().0, line, "{content:?}");
         }
     }

@@ -47,6 +47,11 @@ async fn waves_that_make_no_sense_are_refused() {
             "is there twice",
         ),
         (vec![wave("a", &[], false)], OWN, "has no gateway"),
+        (
+            vec![wave("a", &["web1"], true), wave("b", &[], true)],
+            OWN,
+            "waves `a` and `b` both take whoever is in none yet",
+        ),
         (vec![group], OWN, "no gateway is in group `none`"),
         (
             vec![wave("a", &["web1"], false)],
@@ -94,7 +99,7 @@ async fn a_wave_that_does_not_come_back_stops_the_upgrade_and_is_released_again(
         assert!(!told.reason.contains("db1"), "{}", told.reason);
         let waves = status.waves.iter();
         let waves: Vec<_> = waves.map(|wave| (&*wave.state, wave.released)).collect();
-        assert_eq!(waves, [("waiting", false), ("waiting", false)]);
+        assert_eq!(waves, [("failed", false), ("waiting", false)]);
         let entries = server.services.repository.audit_entries();
         let entries = entries.scan(0, 10_000).await.unwrap();
         assert!(entries.iter().any(|entry| entry.action == "Fleet/Wave"));
