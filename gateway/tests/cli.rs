@@ -107,6 +107,26 @@ fn a_port_in_use_is_named_with_the_way_to_find_who_uses_it() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_token_file_of_another_user_is_refused_to_root_too() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let site = Site::listening();
+    let file = site.path().join("token");
+    fs::write(&file, &*token().to_text()).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    chown(&file, Some(47_112), None).unwrap();
+    let line = format!("enroll --token-file {}", file.display());
+    let refused = site.refused(&line, "");
+    assert!(refused.contains("belongs to user 47112"), "{refused}");
+    assert!(refused.contains("`chown 0 "), "{refused}");
+    chown(&file, Some(0), None).unwrap();
+    site.done(&line, "");
+}
+
 #[test]
 fn validate_reports_every_problem_at_once() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
