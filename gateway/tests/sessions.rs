@@ -587,3 +587,20 @@ async fn a_server_that_is_not_there_is_dialled_again() {
         .await
         .unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_without_tls_is_told_with_what_the_server_may_demand() {
+    let (listener, address) = listen().await;
+    let (site, token) = (Site::dialling(address, None), token());
+    site.done("enroll", &token.to_text());
+    let mut gateway = site.run();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut named = [0; 8];
+    stream.read_exact(&mut named).await.unwrap();
+    portcullis_common::stream::refuse(&mut stream).await;
+    let told = gateway.wait_for("the peer refused the handshake");
+    assert!(
+        told.contains("which has no [tls] section: give it one"),
+        "{told}"
+    );
+}

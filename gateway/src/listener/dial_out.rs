@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{io, iter};
 
-use portcullis_common::handshake::Preamble;
+use portcullis_common::handshake::{HandshakeError, Preamble};
 use portcullis_common::rotation::Identity;
 use portcullis_common::stream::ChannelError;
 use portcullis_host::backoff::Backoff;
@@ -77,6 +77,13 @@ enum DialError {
         server: String,
         source: ChannelError,
     },
+    #[error(
+        "handshake with {server}: {source}. Or the server demands TLS of this gateway (`portcullis gateway show NAME` there), which has no [tls] section: give it one"
+    )]
+    RefusedWithoutTls {
+        server: String,
+        source: ChannelError,
+    },
 }
 
 impl DialError {
@@ -89,7 +96,7 @@ impl DialError {
             | Self::Proxy { .. }
             | Self::ProxyTimeout { .. } => "unreachable",
             Self::Tls { .. } | Self::TlsTimeout { .. } => "tls",
-            Self::Handshake { .. } => "failed",
+            Self::Handshake { .. } | Self::RefusedWithoutTls { .. } => "failed",
         }
     }
 }
@@ -186,16 +193,24 @@ async fn open(
     let deadline = Instant::now() + agent.limits.handshake;
     let stream = around(agent, server, stream, deadline).await?;
     let limits = agent.limits.until(deadline);
+    let is_tls = stream.is_tls();
     let (stream, open) = agent
         .shake_hands(stream, Some(&preamble), identity, server, &limits)
         .await
-        .map_err(|source| DialError::Handshake {
-            server: server.to_owned(),
-            source,
-        })?;
+        .map_err(|source| failed(server.to_owned(), source, is_tls))?;
     let (agent, link) = (Arc::clone(agent), Arc::clone(open.link()));
     let session = tokio::spawn(async move { agent.serve(stream, open).await });
     Ok((session, link))
+}
+
+/// A server that demands TLS refuses as it does strangers: nobody is to learn of whom.
+fn failed(server: String, source: ChannelError, is_tls: bool) -> DialError {
+    match source {
+        ChannelError::Handshake(HandshakeError::Refused) if !is_tls => {
+            DialError::RefusedWithoutTls { server, source }
+        }
+        source => DialError::Handshake { server, source },
+    }
 }
 
 fn preamble(identity: &Identity, target: &Target) -> Result<Preamble, DialError> {
