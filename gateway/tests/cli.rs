@@ -107,6 +107,42 @@ fn a_port_in_use_is_named_with_the_way_to_find_who_uses_it() {
     }
 }
 
+#[test]
+fn a_watch_port_in_use_is_named_before_the_start() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let site = Site::listening_with(&format!("[watch]\nlisten = \"{address}\"\n"));
+    site.done("pair --for 1m", "");
+    let refused = site.refused("validate", "");
+    assert!(refused.contains("1 problem found"), "{refused}");
+    assert!(refused.contains("another watch.listen"), "{refused}");
+    let doctor = site.cli("doctor", "");
+    assert_eq!(doctor.status.code(), Some(2));
+    let doctor = String::from_utf8(doctor.stdout).unwrap();
+    assert!(doctor.contains("another watch.listen"), "{doctor}");
+    drop(taken);
+    let _gateway = site.run();
+    let told = site.done("validate", "");
+    assert!(told.contains("its ports were not tried"), "{told}");
+    // One port for both is found as well.
+    let both = format!("[listen]\naddress = \"{address}\"\n[watch]\nlisten = \"{address}\"\n");
+    let refused = Site::new(&both).refused("validate", "");
+    assert!(refused.contains("another watch.listen"), "{refused}");
+}
+
+#[test]
+fn the_doctor_of_a_gateway_that_was_never_enrolled_says_what_to_run_and_nothing_of_what_cannot_be()
+{
+    let site = Site::listening();
+    let doctor = site.cli("doctor", "");
+    let told = String::from_utf8(doctor.stdout).unwrap();
+    assert!(told.contains("this gateway is not set up yet"), "{told}");
+    assert!(told.contains("`portcullis-gateway enroll` here"), "{told}");
+    for line in ["it is not running", "enrolment", "journal", "nobody says"] {
+        assert!(!told.contains(line), "{told}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_token_file_of_another_user_is_refused_to_root_too() {

@@ -1,7 +1,6 @@
 //! `validate`
 
-use std::io;
-use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use crate::connectors::Connectors;
 use crate::journal;
 use crate::key_store;
 use crate::listener::proxy;
+use crate::service::ports;
 use crate::state_dir::StateDir;
 
 /// How long one address of the server is tried.
@@ -64,7 +64,14 @@ pub(super) fn validate(config: &Config, arguments: &Arguments) -> Result<(), Cli
         found.push(error.to_string());
     }
     found.dedup();
-    match way(config, running, arguments.connect) {
+    match running {
+        false => found.extend(ports::faults(config)),
+        true if ports::are_taken(config) => {
+            notes.push("the gateway is running: its ports were not tried".to_owned());
+        }
+        true => {}
+    }
+    match way(config, arguments.connect) {
         Ok(note) => notes.extend(note),
         Err(problem) => found.push(problem),
     }
@@ -75,29 +82,15 @@ pub(super) fn validate(config: &Config, arguments: &Arguments) -> Result<(), Cli
     notes.iter().try_for_each(|note| say(note))
 }
 
-/// Tries what can be tried of the way between gateway and server; answers what should be known of
-/// it.
-fn way(config: &Config, running: bool, connect: bool) -> Result<Option<String>, String> {
+/// Tries what can be tried of the way from the gateway to the server; answers what should be known
+/// of it.
+fn way(config: &Config, connect: bool) -> Result<Option<String>, String> {
     match &config.dial {
-        Dial::Listen(_) if running => Ok(Some(
-            "the gateway is running: its port was not tried".to_owned(),
-        )),
-        Dial::Listen(address) => match TcpListener::bind(address) {
-            Ok(_) if connect => Ok(Some(format!(
-                "the server dials this gateway, so there is nothing to connect to; `portcullis gateway ping NAME` on the server tries the way to port {}",
-                address.port()
-            ))),
-            // The port is left at once.
-            Ok(_) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                Err(crate::service::RunError::PortInUse(*address).to_string())
-            }
-            Err(source) => Err(crate::service::RunError::Listen {
-                address: *address,
-                source,
-            }
-            .to_string()),
-        },
+        Dial::Listen(address) if connect => Ok(Some(format!(
+            "the server dials this gateway, so there is nothing to connect to; `portcullis gateway ping NAME` on the server tries the way to port {}",
+            address.port()
+        ))),
+        Dial::Listen(_) => Ok(None),
         Dial::Out {
             server,
             proxy: Some(proxy),

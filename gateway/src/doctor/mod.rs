@@ -16,6 +16,7 @@ use crate::journal;
 use crate::key_store::{self, KeyStoreError};
 use crate::listener::keys::Standing;
 use crate::listener::status::{self, Report};
+use crate::service::ports;
 use crate::state_dir::StateDir;
 
 /// Bytes that are to be free beside what the journal may still take.
@@ -31,8 +32,15 @@ pub(crate) fn examine(config: &Config) -> Diagnosis {
         locked::check(),
         "keys are never swapped out",
     );
-    diagnosis.disk("disk", &config.state_dir, config.journal.most + LEAST_FREE);
+    for (_, folder) in StateDir::all(config) {
+        diagnosis.disk("disk", &folder, config.journal.most + LEAST_FREE);
+    }
     reached(config, &mut diagnosis);
+    if matches!(folder.is_running(), Ok(false)) {
+        for fault in ports::faults(config) {
+            diagnosis.critical("ports", fault, "");
+        }
+    }
     // In processes each has a user of its own, and root looks at all of them.
     if config.workers.is_none() {
         let other = diagnosis.other_user("portcullis-gateway", &config.state_dir);
@@ -43,6 +51,12 @@ pub(crate) fn examine(config: &Config) -> Diagnosis {
     let key =
         |path: &Path, longest| secret_file::read_for_owner_of(&config.state_dir, path, longest);
     portcullis_tls::examine(Side::Gateway, config.tls.as_ref(), key, &mut diagnosis);
+    let store = key_store::open(config);
+    if matches!(store.load(), Err(KeyStoreError::NeverCreated { .. })) {
+        not_set_up(&store.location(), &mut diagnosis);
+        connectors(config, &mut diagnosis);
+        return diagnosis;
+    }
     keys(config, &mut diagnosis);
     for (worker, folder) in StateDir::with_journals(config) {
         match journal::show(&folder) {
@@ -86,11 +100,19 @@ fn reached(config: &Config, diagnosis: &mut Diagnosis) {
     }
 }
 
+/// Without keys it cannot run, so that nothing else can be told of it.
+fn not_set_up(store: &str, diagnosis: &mut Diagnosis) {
+    diagnosis.warning(
+        "set-up",
+        format!("this gateway is not set up yet: there is no key store ({store})"),
+        "`portcullis gateway add NAME` on the server, then `portcullis-gateway enroll` here; where there was one, mount its disk, or restore it",
+    );
+}
+
 fn keys(config: &Config, diagnosis: &mut Diagnosis) {
     let store = key_store::open(config);
     let standing = match store.load() {
         Ok(record) => Standing::from(&record),
-        Err(KeyStoreError::NeverCreated { .. }) => Standing::default(),
         Err(error) => return diagnosis.critical("key store", error.to_string(), ""),
     };
     diagnosis.fine(

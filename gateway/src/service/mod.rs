@@ -10,6 +10,7 @@ pub mod instance;
 mod key_events;
 #[cfg(any(windows, test))]
 mod log_file;
+pub(crate) mod ports;
 pub mod reload;
 #[cfg(windows)]
 mod reporter;
@@ -127,6 +128,16 @@ pub enum RunError {
     /// The system's means of telling it to stop, or to read its configuration again.
     #[error("cannot watch for the signals to stop and to reload: {0}")]
     Signals(io::Error),
+}
+
+impl RunError {
+    fn listening(address: SocketAddr, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            Self::PortInUse(address)
+        } else {
+            Self::Listen { address, source }
+        }
+    }
 }
 
 /// Switches off core dumps, in which keys, tokens and passwords would stand. Every verb begins with
@@ -257,13 +268,8 @@ impl Dialling {
         match &config.dial {
             Dial::Listen(address) => {
                 let address = *address;
-                let listener = TcpListener::bind(address).await.map_err(|source| {
-                    if source.kind() == io::ErrorKind::AddrInUse {
-                        RunError::PortInUse(address)
-                    } else {
-                        RunError::Listen { address, source }
-                    }
-                })?;
+                let listener = TcpListener::bind(address).await;
+                let listener = listener.map_err(|source| RunError::listening(address, source))?;
                 let bound = listener.local_addr().unwrap_or(address);
                 let half_open = HalfOpen::new(HalfOpenLimits {
                     total: config.limits.half_open,

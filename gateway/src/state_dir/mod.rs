@@ -73,6 +73,21 @@ impl StateDir {
         WorkerKind::ALL.into_iter().filter(used).map(of).collect()
     }
 
+    /// The folders that the gateway keeps anything in, by the name of the process whose each is.
+    pub fn all(config: &Config) -> Vec<(&'static str, PathBuf)> {
+        let mut all = vec![("state", config.state_dir.clone())];
+        if let Some(workers) = &config.workers {
+            let of = |kind: WorkerKind| (kind.name(), workers.of(kind).state_dir.clone());
+            all.extend(WorkerKind::ALL.map(of));
+        }
+        all
+    }
+
+    /// Whether root has made it: whatever keeps its files there runs as root.
+    pub fn is_roots(&self) -> bool {
+        platform::owner(&self.path) == Some(0)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -27,6 +27,10 @@ pub(crate) async fn examine(config: &Config, file: &Path) -> Diagnosis {
     let mut diagnosis = Diagnosis::default();
     configuration(config, file, &mut diagnosis);
     practices::examine(config, &mut diagnosis);
+    if Unlocked::is_missing(config) {
+        not_set_up(config, &mut diagnosis);
+        return diagnosis;
+    }
     let service = diagnosis.other_user("portcullis-server", &config.data_dir);
     let user = service.map_or_else(private_files::this_user, |service| service.user);
     if service.is_none_or(|service| service.seen) {
@@ -59,6 +63,19 @@ pub(crate) async fn examine(config: &Config, file: &Path) -> Diagnosis {
         ),
     }
     diagnosis
+}
+
+/// Nothing else can be told of what is not there, but of the host.
+fn not_set_up(config: &Config, diagnosis: &mut Diagnosis) {
+    diagnosis.warning(
+        "set-up",
+        format!(
+            "nothing is set up here yet: there is no repository ({})",
+            Store::of(config)
+        ),
+        "`portcullis-server init`, as the user that the server is to run as (`runuser -u portcullis -- portcullis-server init`); where there was one, mount its disk, or restore it",
+    );
+    examine_host(diagnosis);
 }
 
 fn configuration(config: &Config, file: &Path, diagnosis: &mut Diagnosis) {
@@ -107,4 +124,35 @@ fn files(config: &Config, user: u32, diagnosis: &mut Diagnosis) {
     }
     let key = |path: &Path, longest| fleet::private_key(path, longest, user);
     portcullis_tls::examine(Side::Server, config.tls.as_ref(), key, diagnosis);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use portcullis_host::doctor::State;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn before_the_init_one_line_says_what_to_run_and_nothing_is_called_broken() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("server.toml");
+        let data = folder.path().join("data");
+        let text = format!("data_dir = {data:?}\naudit.head_file = {data:?}\n");
+        fs::write(&file, text).unwrap();
+        let config = Config::load(Some(&file)).unwrap();
+        for made in [false, true] {
+            if made {
+                // As a package leaves it.
+                fs::create_dir(&data).unwrap();
+            }
+            let diagnosis = examine(&config, &file).await;
+            let told = diagnosis.text();
+            assert_eq!(diagnosis.state(), State::Warning, "{told}");
+            assert!(told.contains("nothing is set up here yet"), "{told}");
+            assert!(told.contains("portcullis-server init`"), "{told}");
+            assert!(!told.contains("it is not running"), "{told}");
+        }
+    }
 }

@@ -112,6 +112,14 @@ impl Unlocked {
         unlocked
     }
 
+    /// Whether nothing was made yet.
+    pub(crate) fn is_missing(config: &Config) -> bool {
+        matches!(
+            Self::must_exist(config),
+            Err(RepositoryError::Missing { .. })
+        )
+    }
+
     /// Says what to do where nothing was made yet. `init` makes the data folder, whatever stores
     /// the repository.
     pub(super) fn must_exist(config: &Config) -> Result<(), RepositoryError> {

@@ -31,6 +31,9 @@ pub enum State {
     Critical,
 }
 
+/// Bytes free below which a disk is as good as full.
+const NOTHING: u64 = 1 << 20;
+
 /// Bytes that users without privileges may still write on the disk of `folder`; `None`: the system
 /// does not tell.
 pub fn free_bytes(folder: &Path) -> Option<u64> {
@@ -118,10 +121,23 @@ impl Diagnosis {
         }
     }
 
-    /// Whether there is room on the disk of `folder`.
+    /// Whether there is room on the disk of `folder`, or where it is to lie.
     pub fn disk(&mut self, check: &'static str, folder: &Path, least: u64) {
+        let there = folder.ancestors().find(|folder| folder.exists());
+        self.room(check, folder, free_bytes(there.unwrap_or(folder)), least);
+    }
+
+    fn room(&mut self, check: &'static str, folder: &Path, free: Option<u64>, least: u64) {
         let shown = folder.display();
-        match free_bytes(folder) {
+        match free {
+            Some(free) if free < NOTHING => self.critical(
+                check,
+                format!(
+                    "{} KiB are free on the disk of {shown}: no change is made, and no call taken that has to be noted there first",
+                    free >> 10
+                ),
+                "make room",
+            ),
             Some(free) if free < least => self.warning(
                 check,
                 format!("{} MiB are free on the disk of {shown}", free >> 20),
@@ -245,6 +261,24 @@ impl Diagnosis {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_without_room_is_a_failure_and_one_with_little_needs_a_look() {
+        for (free, state) in [
+            (Some(0), State::Critical),
+            (Some(NOTHING - 1), State::Critical),
+            (Some(NOTHING), State::Warning),
+            (Some(2 * NOTHING), State::Fine),
+            (None, State::Note),
+        ] {
+            let mut diagnosis = Diagnosis::default();
+            diagnosis.room("disk", Path::new("/data"), free, 2 * NOTHING);
+            assert_eq!(diagnosis.state(), state, "{free:?}");
+        }
+        let mut diagnosis = Diagnosis::default();
+        diagnosis.disk("disk", Path::new("/not/there/yet"), 0);
+        assert!(!diagnosis.text().contains("nobody says"));
+    }
 
     #[test]
     fn the_worst_comes_first_and_gives_the_exit_code() {
