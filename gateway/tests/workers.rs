@@ -299,17 +299,68 @@ async fn a_reload_reaches_the_workers_and_tells_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reload_may_take_all_connectors_of_one_worker_but_not_of_both() {
+async fn a_reload_that_one_worker_refuses_is_told_as_that_everywhere() {
     let (bench, _privileged, _networked, gateway) = Bench::new().await;
+    let link = bench.link(&gateway).await;
+    let config = fs::read_to_string(bench.site.config()).unwrap();
+    // Only the worker that has the connector reads that file.
+    let staff = "[connectors.staff]\ntype = \"ldap\"\nservers = [\"ldaps://127.0.0.1\"]\n\
+                 bind_dn = \"cn=gateway,dc=x\"\nbind_password_file = \"/nowhere\"\n\
+                 ca_file = \"/nowhere\"\naccounts.base = \"dc=x\"\n";
+    let folder = bench.site.path().join("host");
+    let more = format!(
+        "[connectors.more]\ntype = \"script\"\nworker = \"privileged\"\nfolder = {folder:?}\n"
+    );
+    fs::write(bench.site.config(), format!("{config}{more}{staff}")).unwrap();
+    let told = bench.site.refused("reload", "");
+    assert!(
+        told.contains("has reloaded, but for what is named here"),
+        "{told}"
+    );
+    assert!(told.contains("worker `networked`: "), "{told}");
+    assert_eq!(answer(&link, get("more")).await, "done");
+    assert_eq!(answer(&link, get("web")).await, "done");
+    let status = bench.site.done("status", "");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("reload"))
+        .unwrap();
+    assert!(line.contains("connector `more` added"), "{status}");
+    assert!(
+        line.contains("not in the workers that the faults above name"),
+        "{status}"
+    );
+    let doctor = bench.site.cli("doctor", "");
+    let doctor = String::from_utf8(doctor.stdout).unwrap();
+    assert!(
+        doctor.contains("the other processes have reloaded"),
+        "{doctor}"
+    );
+    fs::write(bench.site.config(), &config).unwrap();
+    bench.site.done("reload", "");
+    let status = bench.site.done("status", "");
+    assert!(!status.contains("the faults above"), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_may_take_all_connectors_of_one_worker_but_not_of_both() {
+    let (bench, mut privileged, _networked, mut gateway) = Bench::new().await;
     let link = bench.link(&gateway).await;
     let config = fs::read_to_string(bench.site.config()).unwrap();
     let none = &config[..config.find("[connectors.").unwrap()];
     fs::write(bench.site.config(), none).unwrap();
     let told = bench.site.refused("reload", "");
-    assert!(
-        told.contains("a reload that removes every connector is refused"),
-        "{told}"
-    );
+    let refused = "a reload that removes every connector is refused";
+    assert!(told.contains(refused), "{told}");
+    gateway.wait_for(refused);
+    // An empty file says nothing of `[workers]` either.
+    fs::write(bench.site.config(), "").unwrap();
+    for id in [gateway.pid(), privileged.child.id()] {
+        let pid = rustix::process::Pid::from_raw(id.try_into().unwrap());
+        rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::HUP).unwrap();
+    }
+    gateway.wait_for(refused);
+    privileged.wait_for(refused);
     assert_eq!(answer(&link, get("host")).await, "done");
     assert_eq!(answer(&link, get("web")).await, "done");
 

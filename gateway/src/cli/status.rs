@@ -292,11 +292,16 @@ fn table(status: &Status) -> Vec<String> {
     }
     if let Some(reload) = report.reload.as_ref().filter(|_| status.running) {
         let at = clock::text(UnixMillis(reload.at_unix_ms));
-        let what = if reload.problems.is_empty() {
-            reload::describe(reload).join("; ")
-        } else {
-            "the configuration is wrong (see the faults above); what held before holds on"
-                .to_owned()
+        let what = match (reload.problems.is_empty(), reload.partly) {
+            (true, _) => reload::describe(reload).join("; "),
+            (false, false) => {
+                "the configuration is wrong (see the faults above); what held before holds on"
+                    .to_owned()
+            }
+            (false, true) => format!(
+                "{}, but not in the workers that the faults above name, where what held before holds on",
+                reload::describe(reload).join("; ")
+            ),
         };
         lines.push(format!("{:<12} {at}: {what}", "reload"));
     }

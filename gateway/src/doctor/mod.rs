@@ -196,11 +196,18 @@ fn running(folder: &StateDir, diagnosis: &mut Diagnosis) {
             diagnosis.critical("link", found, "`portcullis gateway show NAME` on the server; OPERATIONS.md, \"When a link does not come up\"");
         }
     }
-    for problem in report.reload.iter().flat_map(|reload| &reload.problems) {
+    let Some(reload) = report.reload else {
+        return;
+    };
+    let holds = match reload.partly {
+        true => "what held before holds on there; the other processes have reloaded",
+        false => "what held before holds on",
+    };
+    for problem in reload.problems {
         diagnosis.warning(
             "configuration",
-            problem,
-            "mend that line, then `portcullis-gateway reload`",
+            format!("{problem}; {holds}"),
+            "mend that, then `portcullis-gateway reload`",
         );
     }
 }

@@ -148,8 +148,9 @@ impl Reloader {
         let (former, held) = (self.config.clone(), self.connectors.clone());
         let read = spawn_blocking(move || -> Result<_, Vec<ConfigProblem>> {
             let mut config = Config::load(former.source.as_deref(), Connectors::problems)?;
+            // Also where [workers] is gone: so it is from a file that is only half written.
+            Connectors::refuse_none_left(&former.connectors, &config.connectors)?;
             let own = if config.workers.is_some() == former.workers.is_some() {
-                Connectors::refuse_none_left(&former.connectors, &config.connectors)?;
                 config.own_connectors()
             } else {
                 // Connectors move to other processes only when those start.

@@ -182,11 +182,11 @@ impl Reloader {
         let (former, held) = (self.config.connectors.clone(), self.connectors.clone());
         let read = spawn_blocking(move || -> Result<_, Vec<ConfigProblem>> {
             let mut config = Config::load(source.as_deref(), Connectors::problems)?;
+            Connectors::refuse_none_left(&former, &config.connectors)?;
             if config.workers.is_none() {
                 // The gateway is in processes until all of them end.
                 config.connectors = former.clone();
             }
-            Connectors::refuse_none_left(&former, &config.connectors)?;
             let own = config.connectors.of(kind);
             let (connectors, changes) = held.read_again(&former.of(kind), &own)?;
             Ok((config, connectors, changes))
