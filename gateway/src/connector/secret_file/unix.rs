@@ -11,11 +11,16 @@ use zeroize::Zeroizing;
 const CREDENTIALS: &str = "/run/credentials";
 
 pub(super) fn check_for_owner_of(folder: &Path, path: &Path) -> Result<(), String> {
-    let owner = folder.metadata().map(|found| found.uid());
-    let user = owner.unwrap_or_else(|_| private_files::this_user());
     if is_credential(path) {
         return Ok(());
     }
+    let of = |path: &Path| path.metadata().map(|found| found.uid());
+    let user = match (of(folder), private_files::this_user()) {
+        (Ok(owner), _) => owner,
+        // Who makes the folder at his first start is not known yet: the file may be his already.
+        (Err(_), 0) => of(path).unwrap_or(0),
+        (Err(_), user) => user,
+    };
     private_files::check_private_to(path, user).map_err(|error| error.to_string())
 }
 
