@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::*;
 use portcullis_proto::worker::v1::{
-    Answer, Describe, Description, JournalMark, LogLine, LogLines, Order, Refusal, Reload,
-    Reloaded, Spans, TakeSpans, answer, order,
+    Answer, Describe, Description, Here, JournalMark, JournalShare, LogLine, LogLines, Order,
+    Refusal, Reload, Reloaded, Spans, TakeSpans, Watch, answer, order,
 };
 use prost::Message;
 
@@ -507,6 +507,7 @@ fn orders() -> Vec<(&'static str, Vec<u8>)> {
         ("order.log", What::Log(log())),
         ("order.log-more", What::LogMore(log_more())),
         ("order.take-spans", What::TakeSpans(TakeSpans {})),
+        ("order.watch", What::Watch(Watch {})),
     ]
     .map(|(name, what)| {
         let order = Order {
@@ -541,6 +542,17 @@ fn answers() -> Vec<(&'static str, Vec<u8>)> {
         connectors: described.connectors,
         journal: described.journal,
         journal_bytes: 4096,
+        // It has a line of its own.
+        journal_shares: Vec::new(),
+    };
+    let share = JournalShare {
+        server_id: vec![3; 16],
+        bytes: 512,
+        writable: true,
+    };
+    let shares = Description {
+        journal_shares: vec![share],
+        ..Description::default()
     };
     let item = items().into_iter().next().map(|(_, kind)| kind);
     let reloaded = Reloaded {
@@ -574,6 +586,8 @@ fn answers() -> Vec<(&'static str, Vec<u8>)> {
         ("answer.log", What::Log(LogLines { lines: vec![line] })),
         ("answer.log-more", What::LogMore(logged_more())),
         ("answer.spans", What::Spans(spans)),
+        ("answer.here", What::Here(Here { stopping: true })),
+        ("answer.description.shares", What::Description(shares)),
     ]
     .map(|(name, what)| (name, Answer { what: Some(what) }.encode_to_vec()))
     .to_vec()

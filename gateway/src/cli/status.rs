@@ -17,6 +17,7 @@ use crate::key_store::{self, KeyStoreError};
 use crate::listener::keys::Standing;
 use crate::listener::status::{self, Report, SessionReport};
 use crate::state_dir::StateDir;
+use crate::worker::processes;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -75,6 +76,8 @@ struct Status {
 struct Worker {
     kind: &'static str,
     running: bool,
+    /// It runs, and answers; true where this user may not ask.
+    answers: bool,
     /// None before its first start.
     journal: Option<Shown>,
 }
@@ -176,9 +179,16 @@ fn gather(config: &Config) -> Result<Status, CliError> {
                 kind.unit(&config.instance)
             ));
         }
+        let silence = config.workers.as_ref().filter(|_| alive);
+        let silence = silence.and_then(|workers| processes::silence(&workers.of(kind).socket));
+        faults.extend(silence.iter().map(|why| {
+            let unit = kind.unit(&config.instance);
+            format!("the worker `{kind}` is running, and {why}: `systemctl restart {unit}`")
+        }));
         workers.push(Worker {
             kind: kind.name(),
             running: alive,
+            answers: alive && silence.is_none(),
             journal: shown,
         });
     }
@@ -266,10 +276,10 @@ fn table(status: &Status) -> Vec<String> {
         .filter(|shown| shown.fault.is_none());
     lines.extend(shown.map(journal_verb::summary));
     for worker in &status.workers {
-        let how = if worker.running {
-            "running"
-        } else {
-            "not running"
+        let how = match (worker.running, worker.answers) {
+            (true, true) => "running",
+            (true, false) => "running, and does not answer",
+            (false, _) => "not running",
         };
         lines.push(format!("{:<12} {} {how}", "worker", worker.kind));
         let shown = worker.journal.iter().filter(|shown| shown.fault.is_none());

@@ -18,6 +18,7 @@ use crate::listener::keys::Standing;
 use crate::listener::status::{self, Report};
 use crate::service::ports;
 use crate::state_dir::StateDir;
+use crate::worker::processes;
 
 /// Bytes that are to be free beside what the journal may still take.
 const LEAST_FREE: u64 = 64 << 20;
@@ -214,6 +215,13 @@ fn running(folder: &StateDir, diagnosis: &mut Diagnosis) {
 
 /// Whether what faces the servers has rights that only a connector needs.
 fn processes(config: &Config, diagnosis: &mut Diagnosis) {
+    if config.workers.is_some() && StateDir::of(config).is_roots() {
+        diagnosis.warning(
+            "processes",
+            "what faces the servers runs as root, which its workers are there to spare",
+            "have it run as the user of workers.user, as its unit does, and give that user its state_dir",
+        );
+    }
     let privileged = config.connectors.of(WorkerKind::Privileged).connectors;
     if config.workers.is_none() && !privileged.is_empty() {
         diagnosis.note(
@@ -225,16 +233,31 @@ fn processes(config: &Config, diagnosis: &mut Diagnosis) {
 }
 
 fn worker(config: &Config, kind: WorkerKind, folder: &StateDir, diagnosis: &mut Diagnosis) {
-    let running = folder.is_running();
-    match running {
-        Ok(true) => diagnosis.fine("worker", format!("`{kind}` is running")),
+    if kind == WorkerKind::Networked && folder.is_roots() {
+        diagnosis.warning(
+            "worker",
+            format!("`{kind}` runs as root, and who breaks into it through a directory or a database has the host"),
+            "have it run as a user without rights, as its unit does (portcullis-networked), and give that user its state_dir",
+        );
+    }
+    let unit = kind.unit(&config.instance);
+    let socket = config
+        .workers
+        .as_ref()
+        .map(|workers| &workers.of(kind).socket);
+    match folder.is_running() {
+        Ok(true) => match socket.and_then(|socket| processes::silence(socket)) {
+            None => diagnosis.fine("worker", format!("`{kind}` is running, and answers")),
+            Some(why) => diagnosis.critical(
+                "worker",
+                format!("`{kind}` is running, and {why}: calls of its connectors fail"),
+                &format!("`systemctl restart {unit}`; its log says what it does"),
+            ),
+        },
         Ok(false) => diagnosis.critical(
             "worker",
             format!("`{kind}` is not running: calls of its connectors fail, and nothing of them is begun"),
-            &format!(
-                "`systemctl start {}`; its log says why it ended",
-                kind.unit(&config.instance)
-            ),
+            &format!("`systemctl start {unit}`; its log says why it ended"),
         ),
         Err(error) => diagnosis.critical("worker", error.to_string(), ""),
     }

@@ -11,7 +11,7 @@ use super::index::Index;
 use super::keys::Keys;
 use super::record::{FRONT, Front, HEADER, Header, Link, OVERHEAD, Record, append, verify};
 use super::replay::{End, Replay};
-use super::shares::{Room, Shares};
+use super::shares::{Room, Share, Shares};
 use super::{CallKey, FILE, Inner, damaged, location, now, room};
 use crate::state_dir::{StateDir, StateDirError};
 
@@ -267,6 +267,11 @@ impl Disk {
     pub(super) fn room(&self, draft: &Draft, record: &Record, most: u64) -> Room {
         let length = draft.start + draft.bytes.len() as u64;
         self.shares.room(record, &draft.shares, (length, most))
+    }
+
+    /// What each server has of the file, which may have so many bytes.
+    pub(super) fn shares(&self, most: u64) -> Vec<Share> {
+        self.shares.told(self.length, most)
     }
 
     pub(super) fn draft(&self) -> Draft {

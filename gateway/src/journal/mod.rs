@@ -56,6 +56,7 @@ use self::gather::UnderWay;
 use self::index::Index;
 use self::keys::Keys;
 use self::record::Record;
+pub use self::shares::Share;
 pub use self::show::{OpenCall, Shown, show};
 use self::writer::{Command, Commands};
 pub use crate::config::JournalSettings as Settings;
@@ -210,6 +211,17 @@ impl Journal {
             fault,
             ..self.info()
         }
+    }
+
+    /// What each server has of it that has anything.
+    pub async fn shares(&self) -> Vec<Share> {
+        let Some(commands) = &self.shared.commands else {
+            return Vec::new();
+        };
+        let (tell, told) = oneshot::channel();
+        commands.send(Command::Shares(tell));
+        // The writer has ended, as it does with the gateway.
+        told.await.unwrap_or_default()
     }
 
     async fn fault(&self) -> Option<String> {

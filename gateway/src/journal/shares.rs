@@ -19,6 +19,20 @@ const TIMES_FREE: u64 = 4;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shares(HashMap<ServerId, u64>);
 
+/// Bytes of the records of a call, as most are.
+const ONE_CALL: u64 = 512;
+
+/// What a server has of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The server.
+    pub server: ServerId,
+    /// Bytes of its records.
+    pub bytes: u64,
+    /// Whether the next of its calls that changes something has room.
+    pub writable: bool,
+}
+
 /// Whether there is room for a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
@@ -42,6 +56,18 @@ impl Shares {
         for (server, bytes) in &others.0 {
             *self.0.entry(*server).or_default() += bytes;
         }
+    }
+
+    /// What each server has of a file of `length` bytes that may have `most`.
+    pub(super) fn told(&self, length: u64, most: u64) -> Vec<Share> {
+        let free = most.saturating_sub(length.saturating_add(ONE_CALL));
+        let bound = free.saturating_mul(TIMES_FREE);
+        let of = |(server, bytes): (&ServerId, &u64)| Share {
+            server: *server,
+            bytes: *bytes,
+            writable: bytes.saturating_add(ONE_CALL) <= bound,
+        };
+        self.0.iter().map(of).collect()
     }
 
     /// Whether a record has room in a file of `length` bytes that may have `most`, where `drafted`
@@ -124,6 +150,13 @@ mod tests {
             }
             turn = turn.wrapping_add(1);
         }
+        // Each has what it may, and is told so; whoever comes next finds room all the same.
+        assert!(
+            shares
+                .told(length, MOST)
+                .iter()
+                .all(|share| !share.writable)
+        );
         let all: Vec<_> = shares.0.values().copied().collect();
         assert_eq!(all.len(), 4);
         assert!(

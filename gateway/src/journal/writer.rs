@@ -16,7 +16,7 @@ use super::gather::Gatherer;
 use super::index::{Place, State};
 use super::record::{Ended, Record};
 use super::replay::MAX_UNFLUSHED;
-use super::shares::Room;
+use super::shares::{Room, Share};
 use super::{CallKey, Settings, Shared, room, unwritable};
 use crate::model::{Failure, FailureKind};
 
@@ -36,6 +36,8 @@ pub(super) enum Command {
     End(CallKey, Ended, Arc<wire::Outcome>),
     /// Somebody waits until it is on the disk.
     Flushed(Record, oneshot::Sender<Result<(), Failure>>),
+    /// Somebody asks what each server has of it.
+    Shares(oneshot::Sender<Vec<Share>>),
     /// The file is to be written anew.
     #[cfg(test)]
     Compact(oneshot::Sender<()>),
@@ -153,6 +155,7 @@ impl Writer {
         self.make_room(&batch);
         let mut placed = Vec::new();
         let mut waiting = Vec::new();
+        let mut asking = Vec::new();
         let mut draft = self.disk.draft();
         for command in batch {
             match command {
@@ -169,6 +172,7 @@ impl Writer {
                 Command::Note(record) => {
                     draft.append(&record);
                 }
+                Command::Shares(tell) => asking.push(tell),
                 Command::End(key, record, outcome) => {
                     let record = Record::Ended(record);
                     placed.push((key, draft.append(&record), record, outcome));
@@ -205,14 +209,16 @@ impl Writer {
                     .collect();
             }
         }
+        for tell in asking {
+            drop(tell.send(self.shares()));
+        }
     }
 
     /// Compacts where the file has doubled, or where it, or the share of a server, would be full.
     fn make_room(&mut self, batch: &[Command]) {
         let length = self.disk.length() + batch.iter().map(Command::weight).sum::<u64>();
         let grown = length > SMALL && length > 2 * self.compacted;
-        let rested = self.tried.is_none_or(|tried| tried.elapsed() > PAUSE);
-        let full = rested && self.is_full(length, batch);
+        let full = self.is_rested() && self.is_full(length, batch);
         if !(grown || full) || self.disk.is_broken() {
             return;
         }
@@ -242,6 +248,22 @@ impl Writer {
             Err(error) => tracing::warn!("the journal was not compacted: {error}"),
         }
         self.compacted = self.disk.length();
+    }
+
+    /// What each server has of it; where one finds no room, as after the compaction that its next
+    /// call would begin.
+    fn shares(&mut self) -> Vec<Share> {
+        let shares = self.disk.shares(self.settings.most);
+        if self.is_rested() && !shares.iter().all(|share| share.writable) {
+            self.compact();
+            return self.disk.shares(self.settings.most);
+        }
+        shares
+    }
+
+    /// Whether it may be compacted again though nothing went at the last time.
+    fn is_rested(&self) -> bool {
+        self.tried.is_none_or(|tried| tried.elapsed() > PAUSE)
     }
 
     fn full(&self) -> Failure {

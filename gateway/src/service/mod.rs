@@ -190,6 +190,12 @@ async fn run_managed(
     if let Err(error) = locked::check() {
         warn!("{error}");
     }
+    if config.workers.is_some() && host::is_root() {
+        warn!(
+            name: "privileged",
+            "what faces the servers runs as root, which its workers are there to spare: have it run as the user of workers.user, as its unit does"
+        );
+    }
     let dialling = Dialling::begin(&config).await?;
     let watch_port = watch_port(config.watch.settings.listen).await?;
     let board = StatusBoard::new(dialling.is_out(), dialling.address());
@@ -213,6 +219,7 @@ async fn run_managed(
         () = agent.watch_keys() => {}
         () = agent.watch_journals() => {}
         () = agent.door.send_spans() => {}
+        () = agent.door.watch() => {}
         () = reloader.watch(&agent, &mut hangups, &manager) => {}
         () = agent.run.status.write_changes(&agent.links, &folder) => {}
         () = beat(&manager) => {}

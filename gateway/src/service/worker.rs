@@ -1,9 +1,10 @@
 //! Runs a worker of a gateway in processes.
 
+use portcullis_host::private_files::this_user;
 use portcullis_host::{log, users};
 use portcullis_proto::worker::v1::Reloaded;
 use portcullis_watch::traces::Tracer;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
@@ -62,6 +63,12 @@ async fn run(
         },
         other => other.into(),
     })?;
+    if kind == WorkerKind::Networked && this_user() == 0 {
+        warn!(
+            name: "privileged",
+            "the worker `{kind}` runs as root, and who breaks into it through a directory or a database has the host: have it run as a user without rights, as its unit does (portcullis-networked)"
+        );
+    }
     let journal = Journal::open(&folder, config.journal);
     let provisioner = here(&config, &connectors, journal, &own.state_dir);
     let (tracer, spans) = Tracer::hold(&config.traces, program(host::name()));
@@ -69,6 +76,7 @@ async fn run(
     log_inspection(&connectors).await;
     provisioner.start().await;
     let (reloads, mut asked) = mpsc::channel(RELOADS);
+    let (tell_stopping, stopping) = watch::channel(false);
     let serving = Serving {
         provisioner: provisioner.clone(),
         instance: config.instance.clone(),
@@ -78,6 +86,7 @@ async fn run(
         spans: spans.map(Mutex::new),
         log: config.log_for_server.then(OwnLog::default),
         reloads,
+        stopping,
     };
     let mut reloader = Reloader {
         kind,
@@ -102,6 +111,7 @@ async fn run(
         () = stop.received() => Ok(()),
     };
     manager.stopping();
+    tell_stopping.send_replace(true);
     info!(name: "stopping", "stopping: calls under way are carried to their end");
     if timeout(STOP_PATIENCE, provisioner.idle()).await.is_err() {
         warn!(

@@ -9,8 +9,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::config::Config;
-use crate::journal;
+use crate::journal::{self, Share};
 use crate::listener::agent::Agent;
+use crate::state_dir::StateDir;
 
 /// As many connectors as the configuration names: a handful.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -24,6 +25,12 @@ struct OfWorker {
     worker: &'static str,
 }
 
+/// As many as have calls in the journal: a handful.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfServer {
+    server: String,
+}
+
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Gauges {
@@ -34,6 +41,8 @@ pub(super) struct Gauges {
     pairing_open: Flag,
     journal_writable: Flag,
     journal_bytes: Gauge,
+    server_bytes: Family<OfServer, Gauge>,
+    server_writable: Family<OfServer, Gauge>,
     configuration_sound: Flag,
     connectors: Family<OfConnector, Gauge>,
     workers: Family<OfWorker, Gauge>,
@@ -47,12 +56,14 @@ impl Gauges {
         most.set(signed(config.journal.most));
         let gauges = Self {
             journal: config.state_dir.join(journal::FILE),
-            disks: DiskGauge::register(registry, vec![("state", config.state_dir.clone())]),
+            disks: DiskGauge::register(registry, StateDir::all(config)),
             links: Gauge::default(),
             enrolled: Flag::default(),
             pairing_open: Flag::default(),
             journal_writable: Flag::default(),
             journal_bytes: Gauge::default(),
+            server_bytes: Family::default(),
+            server_writable: Family::default(),
             configuration_sound: Flag::default(),
             connectors: Family::default(),
             workers: Family::default(),
@@ -95,6 +106,16 @@ impl Gauges {
             registry.register(name, help, gauge);
         }
         registry.register(
+            "journal_server_bytes",
+            "Bytes of the journal that calls of a server take; in processes, of the worker's where they take most",
+            gauges.server_bytes.clone(),
+        );
+        registry.register(
+            "journal_server_writable",
+            "0 while calls of a server take all of the journal that they may; it changes nothing meanwhile",
+            gauges.server_writable.clone(),
+        );
+        registry.register(
             "connector_usable",
             "Whether nothing is known that keeps a connector from its work",
             gauges.connectors.clone(),
@@ -131,6 +152,7 @@ impl Gauges {
             }
         };
         self.journal_bytes.set(signed(bytes));
+        self.set_shares(&described.shares);
         let status = &agent.run.status;
         self.configuration_sound.set(status.configuration_sound());
         // Those that have left the configuration are not told any more.
@@ -150,6 +172,22 @@ impl Gauges {
             };
             let up = i64::from(!away);
             self.workers.get_or_create(&worker).set(up);
+        }
+    }
+
+    /// Of each server the worst, where several workers have a journal.
+    fn set_shares(&self, shares: &[Share]) {
+        self.server_bytes.clear();
+        self.server_writable.clear();
+        for share in shares {
+            let of = OfServer {
+                server: share.server.to_string(),
+            };
+            let same = || shares.iter().filter(|one| one.server == share.server);
+            let most = same().map(|one| one.bytes).max().unwrap_or_default();
+            self.server_bytes.get_or_create(&of).set(signed(most));
+            let writable = i64::from(same().all(|one| one.writable));
+            self.server_writable.get_or_create(&of).set(writable);
         }
     }
 }

@@ -14,6 +14,7 @@ use super::call_stream::Events;
 use super::processes::Workers;
 use crate::config::WorkerKind;
 use crate::connectors::Connectors;
+use crate::journal::Share;
 use crate::moment::NotAfter;
 
 /// Calls that one request asks for: the answer stays within the limit of a control message.
@@ -39,6 +40,8 @@ pub struct Described {
     pub journal: wire::JournalInfo,
     /// Bytes of the largest journal of a worker; `None`: the journal is this process's own.
     pub journal_bytes: Option<u64>,
+    /// What each server has of the journal, or of the journals of the workers.
+    pub shares: Vec<Share>,
     /// Workers that were asked.
     pub asked: Vec<WorkerKind>,
     /// Those of them that do not answer, and why.
@@ -122,12 +125,21 @@ impl Door {
         }
     }
 
+    /// Logs when other processes end and when they are back, for ever.
+    pub async fn watch(&self) {
+        match self {
+            Self::Here(_) => std::future::pending().await,
+            Self::Workers(workers) => Box::pin(workers.watch()).await,
+        }
+    }
+
     /// What is offered, as the host now is.
     pub async fn describe(&self) -> Described {
         match self {
             Self::Here(provisioner) => Described {
                 connectors: provisioner.describe().await,
                 journal: provisioner.journal().info().into(),
+                shares: provisioner.journal().shares().await,
                 ..Described::default()
             },
             Self::Workers(workers) => workers.describe().await,

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::worker::v1::answer::What as Answered;
 use portcullis_proto::worker::v1::order::What;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::bench::*;
 use super::broken::*;
-use super::support::server::Link;
+use super::support::server::{Link, token};
 use super::support::{PATIENCE, free_address};
 
 async fn log(link: &Link) -> wire::LogResponse {
@@ -147,6 +148,117 @@ async fn a_worker_that_ended_is_told_to_whoever_watches_until_it_is_back() {
         ready("").await;
         up(kind, true).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_faces_the_servers_logs_how_a_worker_ended_and_when_it_is_back() {
+    let (bench, privileged, networked, mut gateway) = Bench::new().await;
+    drop(privileged);
+    let told = gateway.wait_for("the worker `privileged` has ended");
+    assert!(told.contains("it was killed or has failed"), "{told}");
+    assert!(
+        told.contains("systemctl status portcullis-gateway-privileged"),
+        "{told}"
+    );
+    let _privileged = bench.worker("privileged");
+    gateway.wait_for("the worker `privileged` is back after ");
+    let pid = Pid::from_child(&networked.child);
+    kill_process(pid, Signal::TERM).unwrap();
+    let told = gateway.wait_for("the worker `networked` has ended");
+    assert!(told.contains("it was told to stop"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_runs_and_does_not_answer_is_told_apart_from_one_that_does() {
+    let (bench, _privileged, networked, _gateway) = Bench::new().await;
+    let told = |verb| {
+        let output = bench.site.cli(verb, "");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let doctor = told("doctor");
+    assert!(
+        doctor.contains("`networked` is running, and answers"),
+        "{doctor}"
+    );
+    let pid = Pid::from_child(&networked.child);
+    kill_process(pid, Signal::STOP).unwrap();
+    let (status, doctor) = std::thread::scope(|scope| {
+        let status = scope.spawn(|| told("status"));
+        let doctor = told("doctor");
+        (status.join().unwrap(), doctor)
+    });
+    kill_process(pid, Signal::CONT).unwrap();
+    assert!(status.contains("privileged running\n"), "{status}");
+    assert!(
+        status.contains("networked running, and does not answer"),
+        "{status}"
+    );
+    assert!(
+        status.contains("`systemctl restart portcullis-gateway-networked`"),
+        "{status}"
+    );
+    assert!(
+        doctor.contains("`privileged` is running, and answers"),
+        "{doctor}"
+    );
+    let critical = doctor
+        .lines()
+        .find(|line| line.contains("`networked` is running, and does not"));
+    assert!(critical.unwrap().starts_with("CRITICAL"), "{doctor}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_server_is_told_of_its_part_of_the_journals_and_each_disk_of_its_room() {
+    let address = free_address();
+    let watch = format!("[watch]\nlisten = \"{address}\"\n");
+    let (bench, _privileged, _networked, gateway) = Bench::with(&watch).await;
+    std::fs::write(bench.file("go"), "").unwrap();
+    std::fs::write(bench.file("fate"), "rm there").unwrap();
+    let link = bench.link(&gateway).await;
+    assert_eq!(answer(&link, delete(false)).await, "done");
+    let (_, metrics) = watched(address, "/metrics").await;
+    let value = |name: &str| {
+        let lines = metrics.lines().filter(|line| line.starts_with(name));
+        let values: Vec<u64> = lines
+            .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(values.len(), 1, "{name}: {metrics}");
+        values[0]
+    };
+    assert_eq!(
+        value("portcullis_gateway_journal_server_writable{server="),
+        1
+    );
+    assert!(value("portcullis_gateway_journal_server_bytes{server=") > 50);
+    for folder in ["state", "privileged", "networked"] {
+        let name = format!("portcullis_gateway_disk_free_bytes{{folder=\"{folder}\"}}");
+        assert!(value(&name) > 0);
+    }
+}
+
+#[test]
+fn a_networked_worker_that_runs_as_root_says_that_it_should_not() {
+    if !is_root() {
+        return;
+    }
+    let (bench, _privileged, networked) = Bench::with_workers(own(), "");
+    drop(networked);
+    let state = bench.site.path().join("state-networked");
+    std::os::unix::fs::chown(&state, Some(0), Some(0)).unwrap();
+    for file in state.read_dir().unwrap() {
+        std::os::unix::fs::chown(file.unwrap().path(), Some(0), Some(0)).unwrap();
+    }
+    bench.site.done("enroll", &token().to_text());
+    let mut networked = Worker::start(bench.site.command("worker --kind networked"));
+    networked.wait_for("the worker `networked` runs as root");
+    networked.wait_for("serving on");
+    let doctor = bench.site.cli("doctor", "");
+    let doctor = String::from_utf8(doctor.stdout).unwrap();
+    assert!(doctor.contains("`networked` runs as root"), "{doctor}");
+    assert!(
+        doctor.contains("what faces the servers runs as root"),
+        "{doctor}"
+    );
 }
 
 /// Takes spans at this port for ever, and keeps the requests.

@@ -18,7 +18,7 @@ use portcullis_fuzz::{direction, parties, rng};
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{self as wire, CallFrame, CallFrameKind, CallFrames};
 use portcullis_proto::worker::v1::order::What;
-use portcullis_proto::worker::v1::{Describe, Order, Reload, TakeSpans};
+use portcullis_proto::worker::v1::{Describe, Order, Reload, TakeSpans, Watch};
 use prost::Message as _;
 use rand_chacha::ChaCha12Rng;
 
@@ -91,6 +91,7 @@ fn orders(server: ServerId) -> Written {
         ("describe", What::Describe(Describe {})),
         ("reload", What::Reload(Reload {})),
         ("spans", What::TakeSpans(TakeSpans {})),
+        ("watch", What::Watch(Watch {})),
         ("log", What::Log(wire::LogRequest { lines: 9 })),
         (
             "log_more",

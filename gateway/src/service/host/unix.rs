@@ -68,6 +68,11 @@ fn not_dumpable() -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this process may do everything.
+pub(super) fn is_root() -> bool {
+    portcullis_host::private_files::this_user() == 0
+}
+
 /// This host's name.
 pub(super) fn name() -> String {
     rustix::system::uname()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis_host::users::User;
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::serving::Serving;
 use crate::config::Config;
@@ -45,6 +45,8 @@ impl Worker {
             .enable_time()
             .build()?;
         let (reloads, _) = mpsc::channel(1);
+        // It stops, so that no order waits for that.
+        let (_, stopping) = watch::channel(false);
         let serving = Serving {
             provisioner: Provisioner::new(&self.connectors, 4, Duration::from_secs(5)),
             instance: "default".to_owned(),
@@ -54,6 +56,7 @@ impl Worker {
             spans: None,
             log: Some(OwnLog::default()),
             reloads,
+            stopping,
         };
         let mut answers = Vec::new();
         runtime.block_on(async {

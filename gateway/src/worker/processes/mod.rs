@@ -11,6 +11,8 @@
 //! ended, and nobody knows what became of a call that changes something until the worker is asked
 //! again.
 
+mod alive;
+mod attendance;
 mod calls;
 mod frame;
 #[cfg(feature = "fuzzing")]
@@ -29,17 +31,19 @@ use portcullis_common::id::ServerId;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::worker::v1::answer::What as Answered;
 use portcullis_proto::worker::v1::order::What;
-use portcullis_proto::worker::v1::{Describe, Description, Reload, Reloaded};
+use portcullis_proto::worker::v1::{Describe, Description, JournalShare, Reload, Reloaded};
 use portcullis_watch::CallMeter;
 use portcullis_watch::traces::Tracer;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
+pub use self::alive::silence;
 use self::journals::Journals;
 pub use self::serving::{Asked, Serving, SocketError, serve};
 use super::door::Described;
 use super::provisioner::ROOM;
 use crate::config::{Config, ConnectorsConfig, WorkerConfig, WorkerKind};
+use crate::journal::Share;
 use crate::state_dir::StateDir;
 
 /// The workers of this gateway, as the process that faces the servers has them. Cheap to clone.
@@ -164,6 +168,7 @@ impl Workers {
                     }
                     let bytes = described.journal_bytes.unwrap_or_default();
                     described.journal_bytes = Some(bytes.max(description.journal_bytes));
+                    described.shares.extend(shares(description.journal_shares));
                     described.connectors.extend(description.connectors);
                 }
                 Err(why) => {
@@ -279,6 +284,17 @@ fn placed(config: &ConnectorsConfig) -> BTreeMap<String, (WorkerKind, String)> {
     connectors
         .filter_map(|entry| Some((entry.name.clone(), (entry.worker?, entry.kind.clone()))))
         .collect()
+}
+
+/// What servers have of the journal of a worker.
+fn shares(told: Vec<JournalShare>) -> impl Iterator<Item = Share> {
+    told.into_iter().filter_map(|share| {
+        Some(Share {
+            server: ServerId::from_bytes(&share.server_id)?,
+            bytes: share.bytes,
+            writable: share.writable,
+        })
+    })
 }
 
 fn nonsense(kind: WorkerKind) -> String {

@@ -16,7 +16,7 @@ use crate::config::WorkerKind;
 use crate::model::Failure;
 
 /// How long a worker may take to answer what needs no resource.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of an answer beside the message of the gateway's own protocol that it holds.
 const AROUND: usize = 1 << 10;
 

@@ -11,21 +11,24 @@ use std::time::Duration;
 
 use portcullis_common::calls::MAX_CALL;
 use portcullis_common::id::ServerId;
+use portcullis_host::private_files::this_user;
 use portcullis_host::users::User;
 use portcullis_proto::gateway::v1 as wire;
 use portcullis_proto::worker::v1::answer::What as Answered;
 use portcullis_proto::worker::v1::order::What;
 use portcullis_proto::worker::v1::{
-    Answer, Description, JournalMark, LogLine, LogLines, Order, Refusal, Reloaded, Spans,
+    Answer, Description, Here, JournalMark, JournalShare, LogLine, LogLines, Order, Refusal,
+    Reloaded, Spans,
 };
 use portcullis_watch::traces::HeldSpans;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::frame;
+use crate::journal::Share;
 use crate::moment::NotAfter;
 use crate::worker::call_stream::{Events, LARGE, bounded, has_items};
 use crate::worker::door::{MAX_ACKNOWLEDGED, MAX_ASKED};
@@ -64,6 +67,8 @@ pub struct Serving {
     pub log: Option<OwnLog>,
     /// Who reads the configuration again.
     pub reloads: mpsc::Sender<Asked>,
+    /// Whether it was told to stop.
+    pub stopping: watch::Receiver<bool>,
 }
 
 /// Why there is no socket to listen on.
@@ -169,6 +174,11 @@ impl Serving {
     async fn attend(&self, mut stream: UnixStream) {
         let peer = stream.peer_cred().map(|peer| peer.uid());
         if peer.as_ref().ok() != Some(&self.front.uid) {
+            // Root, or whoever it runs as, may look whether it lives: the end of the connection
+            // says so.
+            if matches!(peer, Ok(user) if user == 0 || user == this_user()) {
+                return;
+            }
             warn!(name: "stranger", ?peer, "a connection of another user than the gateway's is closed");
             return;
         }
@@ -250,6 +260,7 @@ impl Serving {
                 };
                 Ok(Answered::Outcome(bounded(outcome.into_wire(id))))
             }
+            (What::Watch(_), _) => return self.accompany(reader, writer).await,
             (What::TakeSpans(_), _) => return self.tell_spans(reader, writer).await,
             (What::Describe(_), _) => Ok(Answered::Description(self.describe().await)),
             (What::Finished(asked), Some(server)) => self.finished(server, &asked),
@@ -334,6 +345,23 @@ impl Serving {
         }
     }
 
+    /// Says that it is there, and that it stops once it was told to.
+    async fn accompany(
+        &self,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) -> io::Result<()> {
+        let mut stopping = self.stopping.clone();
+        let here = |stopping| Answered::Here(Here { stopping });
+        say(writer, here(false)).await?;
+        // Whoever would tell it is gone only where it stops.
+        let stops = async { drop(stopping.wait_for(|stopping| *stopping).await) };
+        tokio::select! {
+            () = stops => say(writer, here(true)).await,
+            () = gone(reader) => Ok(()),
+        }
+    }
+
     /// Tells the next spans; whoever asked before has to have had an answer.
     async fn tell_spans(
         &self,
@@ -366,11 +394,13 @@ impl Serving {
     async fn describe(&self) -> Description {
         let connectors = self.provisioner.describe().await;
         let info = self.provisioner.journal().tried().await;
+        let shares = self.provisioner.journal().shares().await.into_iter();
         let found = tokio::fs::metadata(&self.journal).await;
         Description {
             connectors,
             journal: Some(info.into()),
             journal_bytes: found.map_or(0, |found| found.len()),
+            journal_shares: shares.map(share).collect(),
         }
     }
 
@@ -435,6 +465,14 @@ async fn gone(reader: &mut (impl AsyncRead + Unpin)) {
 
 async fn say(writer: &mut (impl AsyncWrite + Unpin), what: Answered) -> io::Result<()> {
     frame::write(writer, &Answer { what: Some(what) }).await
+}
+
+fn share(share: Share) -> JournalShare {
+    JournalShare {
+        server_id: share.server.to_bytes().to_vec(),
+        bytes: share.bytes,
+        writable: share.writable,
+    }
 }
 
 fn refusal(message: &str) -> Refusal {

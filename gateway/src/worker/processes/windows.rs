@@ -1,5 +1,7 @@
 //! On Windows the gateway is one process.
 
+use std::path::Path;
+
 use portcullis_common::id::ServerId;
 use portcullis_host::log::Line;
 use portcullis_proto::gateway::v1 as wire;
@@ -11,6 +13,11 @@ use wire::search_item::Kind as Item;
 
 use super::door::Described;
 use crate::config::{Config, ConnectorsConfig};
+
+/// As on Unix.
+pub fn silence(_: &Path) -> Option<String> {
+    None
+}
 
 /// There are none.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +31,11 @@ impl Workers {
 
     /// As on Unix.
     pub async fn journal_lost(&self) {
+        match *self {}
+    }
+
+    /// As on Unix.
+    pub async fn watch(&self) {
         match *self {}
     }
 
