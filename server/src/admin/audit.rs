@@ -178,6 +178,7 @@ async fn export_archivable(
             "there is nothing to archive: no entry was written before that time which has its outcome and was forwarded to all places of [forward]".to_owned(),
         ));
     };
+    services.audit.copied(after, head.tip);
     let subject = context.caller.subject.clone();
     let exported = Draft::new(
         subject,

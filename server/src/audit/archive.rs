@@ -6,7 +6,11 @@
 //!
 //! The anchor has the number and the MAC of the last entry that is gone, and a MAC of its own under
 //! the key of the chain: nobody without that key can shorten the log. The file is an export and is
-//! verified as one.
+//! verified as one. No entry is in two of them: what a file has beside another is not removed, and
+//! whoever made it is told to make it anew.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
 
 use super::AuditLog;
 use super::chain::Chain;
@@ -19,6 +23,8 @@ use crate::repository::{AUDIT_MAC_LEN, AuditTip, Repository, RepositoryError};
 const TOGETHER: u64 = 5_000;
 /// Entries read at once.
 const PAGE: u32 = 1_000;
+/// Copies of the log that are remembered.
+const MAX_COPIES: usize = 64;
 
 /// Where the log begins: after what was archived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +70,34 @@ impl From<RepositoryError> for ArchiveError {
     }
 }
 
+/// Copies of entries that are to be archived: the end of each, and the entry before its first one.
+#[derive(Debug, Default)]
+pub(super) struct Copies(Mutex<VecDeque<(AuditTip, u64)>>);
+
+impl Copies {
+    fn note(&self, end: AuditTip, after: u64) {
+        let mut copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        copies.retain(|(one, _)| *one != end);
+        copies.push_back((end, after));
+        if copies.len() > MAX_COPIES {
+            copies.pop_front();
+        }
+    }
+
+    /// `None`: there is none in this run of the server, or too many were made since.
+    fn after(&self, end: AuditTip) -> Option<u64> {
+        let copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = copies.iter().find(|(one, _)| *one == end);
+        found.map(|(_, after)| *after)
+    }
+}
+
 impl AuditLog {
+    /// Notes that somebody has a copy of the entries after this one up to `end`, to archive them.
+    pub fn copied(&self, after: u64, end: AuditTip) {
+        self.copies.note(end, after);
+    }
+
     /// Where the log begins.
     ///
     /// # Errors
@@ -113,8 +146,10 @@ impl AuditLog {
         let Anchor::At(start) = anchor(&self.repository, &chain).await? else {
             return Err(ArchiveError::Unsound(end.count));
         };
-        if end.count <= start.count {
-            return Err(ArchiveError::Moved(end.count));
+        // What left the log since the copy was made would be in two.
+        let after = self.copies.after(end).unwrap_or(start.count);
+        if end.count <= start.count || after < start.count {
+            return Err(ArchiveError::Moved(end.count.min(start.count)));
         }
         // After a loss of power the log is held against this head, or a later one.
         let head = self.flushed_head().await?;

@@ -29,6 +29,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::config;
 use crate::repository::{AuditTip, Beside, Repository};
+use archive::Copies;
 pub use archive::{Anchor, ArchiveError};
 use chain::Chain;
 pub use entry::{Draft, Outcome, Subject};
@@ -51,6 +52,8 @@ pub struct AuditLog {
     calls: bool,
     /// Held while entries leave the log for a file.
     archiving: Arc<Mutex<()>>,
+    /// Copies that were made to archive what is in them.
+    copies: Arc<Copies>,
 }
 
 impl AuditLog {
@@ -92,6 +95,7 @@ impl AuditLog {
             healthy,
             calls: settings.calls,
             archiving: Arc::default(),
+            copies: Arc::default(),
         })
     }
 

@@ -182,5 +182,14 @@ async fn what_another_archive_has_moved_is_not_archived_again() {
         let late = log.archive(AuditTip { count, ..end }, u64::MAX).await;
         assert!(matches!(late, Err(ArchiveError::Moved(_))), "{late:?}");
     }
+    // Nor is a copy that has besides what is in another file; made anew it is taken.
+    fixture.change("four").await.unwrap();
+    let head = log.archivable(u64::MAX, u64::MAX).await.unwrap().unwrap();
+    log.copied(0, head.tip);
+    let both = log.archive(head.tip, u64::MAX).await.unwrap_err();
+    let told = format!("up to {} are no longer in the log", end.count);
+    assert!(both.to_string().contains(&told), "{both}");
+    log.copied(end.count, head.tip);
+    log.archive(head.tip, u64::MAX).await.unwrap();
     assert_eq!(fixture.faults().await, []);
 }
