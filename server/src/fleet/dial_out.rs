@@ -22,6 +22,8 @@ use crate::repository::{Gateway, GatewayRef, Reach};
 /// When whoever named itself is refused, counted from the reading of its name: longer than it takes
 /// to look up whether there is such a gateway and whether it may come in.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(25);
+/// Longer than any first message, in bytes.
+const MAX_PREAMBLE: usize = 512;
 /// How long accepting rests after the system refused it (no file descriptor left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -124,6 +126,10 @@ impl Fleet {
         remote: SocketAddr,
         deadline: Instant,
     ) -> Option<Transport> {
+        let named = match self.tls().requires() {
+            true => without_tls(&io, deadline).await,
+            false => None,
+        };
         match self.tls().receive(io, deadline).await {
             Ok(io) => Some(io),
             Err(error @ (TlsError::HungUp { .. } | TlsError::Io(_) | TlsError::Silent { .. })) => {
@@ -135,7 +141,14 @@ impl Fleet {
                 if self.inner.strangers.ready() {
                     tracing::warn!(%remote, %error, "a connection came to nothing");
                 }
-                self.inner.measured.shaken::<()>(&Err(error.into()));
+                let error = LinkError::from(error);
+                // It was refused already, whoever it is: he learns nothing by that.
+                if let Some(preamble) = named
+                    && let Some(gateway) = self.identify(&preamble, remote).await
+                {
+                    self.note_of_stranger(&gateway.name, &error).await;
+                }
+                self.inner.measured.shaken::<()>(&Err(error));
                 None
             }
         }
@@ -218,4 +231,12 @@ impl Fleet {
             }
         });
     }
+}
+
+/// As whom somebody names himself who came without TLS, so that an administrator of that gateway is
+/// told what it lacks. Nothing is taken from the connection.
+async fn without_tls(io: &TcpStream, deadline: Instant) -> Option<Preamble> {
+    let mut said = [0; MAX_PREAMBLE];
+    let length = timeout_at(deadline, io.peek(&mut said)).await.ok()?.ok()?;
+    Preamble::decode(said.get(..length)?).ok()
 }

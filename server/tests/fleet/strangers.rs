@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use portcullis_common::handshake::Preamble;
 use portcullis_common::id::GatewayId;
 use portcullis_common::wire::HEADER_LEN;
+use portcullis_host::private_files::create_private_file;
 use portcullis_server::repository::Reach;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -72,6 +73,41 @@ async fn all_who_may_not_come_in_are_refused_alike_and_at_the_same_time() {
         let took = began.elapsed();
         assert!(took >= Duration::from_millis(24), "{refused:?}: {took:?}");
     }
+}
+
+/// Who has the gateway is told what it lacks, though nothing more is read of the connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_comes_without_tls_where_it_is_compulsory_is_refused_and_told_of() {
+    let server = Server::start().await;
+    server.add("plain", Reach::DialOut, false).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        create_private_file(&path, text.as_bytes()).unwrap();
+        path
+    };
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["server".to_owned()]).unwrap();
+    let certificate = file("server.pem", certificate.self_signed(&key).unwrap().pem());
+    let settings = portcullis_tls::Settings {
+        peer_ca: certificate.clone(),
+        certificate,
+        key: file("server.key", key.serialize_pem()),
+        revoked: None,
+        require: true,
+        server_name: None,
+    };
+    server.fleet.tls().load(Some(&settings)).unwrap();
+    let io = dial(&server, Some(&Preamble::Name("plain".to_owned()))).await;
+    // In the words of TLS: a fatal alert.
+    assert_eq!(answer(io).await.get(..2), Some(&[21, 3][..]));
+    server
+        .until("the reason to be noted", || async {
+            let gateway = server.repository.gateways().find("plain").await;
+            let told = gateway.unwrap().unwrap().last_error;
+            told.is_some_and(|told| told.contains("speaks without TLS"))
+        })
+        .await;
 }
 
 /// Two timers end at about the same moment: the one that says so is to be the first, always.
