@@ -152,8 +152,8 @@ pub async fn connect_by(
     Ok(io)
 }
 
-/// Reads the proxy's answer, and nothing of what the server says after it. Interim answers before it
-/// say nothing (RFC 9110, section 15.2), and count for its length.
+/// Reads the proxy's answer, and nothing of what the server says after it. Interim answers before
+/// it say nothing (RFC 9110, section 15.2), and count for its length.
 async fn answered(
     io: &mut (impl AsyncRead + Unpin),
     proxy: &Proxy,
