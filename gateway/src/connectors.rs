@@ -310,12 +310,12 @@ mod tests {
     fn what_other_programs_know_of_a_configuration_is_what_it_has() {
         use portcullis_proto::gateway_file::{COMMON_SECTIONS, CONNECTOR_TYPES, OWN_SECTIONS};
         let types: BTreeSet<_> = TYPES.iter().map(|found| found.name).collect();
-        assert_eq!(types, CONNECTOR_TYPES.into());
+        assert_eq!(types, BTreeSet::from(CONNECTOR_TYPES));
         let problem = Config::parse(Path::new("gateway.toml"), "no_key = 1").unwrap_err();
         let known = problem[0].message.split('`').skip(1).step_by(2);
         let own = ["instance", "state_dir", "connectors"];
         let known: BTreeSet<_> = known.filter(|key| !own.contains(key)).collect();
-        let told = COMMON_SECTIONS.into_iter().chain(OWN_SECTIONS).collect();
+        let told: BTreeSet<_> = COMMON_SECTIONS.into_iter().chain(OWN_SECTIONS).collect();
         assert_eq!(known, told);
     }
 

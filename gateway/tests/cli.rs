@@ -13,7 +13,7 @@ use std::process::Command;
 
 use portcullis_common::id::KeyKind;
 use support::server::{Server, code, master_key, token};
-use support::{Gateway, PROGRAM, Site, errors, finish, words};
+use support::{Gateway, PROGRAM, Site, errors, finish, free_address, words};
 use tonic::Code;
 
 #[test]
@@ -109,8 +109,8 @@ fn a_port_in_use_is_named_with_the_way_to_find_who_uses_it() {
 
 #[test]
 fn a_watch_port_in_use_is_named_before_the_start() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
+    let address = free_address();
+    let taken = TcpListener::bind(address).unwrap();
     let site = Site::listening_with(&format!("[watch]\nlisten = \"{address}\"\n"));
     site.done("pair --for 1m", "");
     let refused = site.refused("validate", "");
@@ -121,9 +121,10 @@ fn a_watch_port_in_use_is_named_before_the_start() {
     let doctor = String::from_utf8(doctor.stdout).unwrap();
     assert!(doctor.contains("another watch.listen"), "{doctor}");
     drop(taken);
-    let _gateway = site.run();
+    let gateway = site.run();
     let told = site.done("validate", "");
     assert!(told.contains("its ports were not tried"), "{told}");
+    gateway.kill();
     // One port for both is found as well.
     let both = format!("[listen]\naddress = \"{address}\"\n[watch]\nlisten = \"{address}\"\n");
     let refused = Site::new(&both).refused("validate", "");
