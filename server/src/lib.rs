@@ -22,6 +22,7 @@ pub mod provisioning;
 pub mod relay;
 pub mod repository;
 pub mod serve;
+pub mod servers;
 pub mod services;
 pub mod tasks;
 mod watch;

@@ -15,6 +15,7 @@ use crate::keys::KeyManager;
 use crate::provisioning::Provisioning;
 use crate::provisioning::queue::CallQueue;
 use crate::repository::Repository;
+use crate::servers::Member;
 use crate::tasks::{Tasks, Work};
 
 /// What the admin API works on. Cheap to clone.
@@ -44,6 +45,8 @@ pub struct Services {
     pub provisioning: Provisioning,
     /// The calls that wait for their gateway.
     pub queue: CallQueue,
+    /// What this server is among those of its repository, once it is known.
+    pub member: Option<Member>,
     /// Where the audit log is sent as well, once that has begun.
     pub(crate) places: Vec<Arc<Place>>,
     /// Limits of rotation.
@@ -77,6 +80,7 @@ impl Services {
             approvals: Approvals::new(config.admin.second_person, LIFETIME),
             live: Live::new(config.clone(), clock::now()),
             queue: CallQueue::new(config.calls, provisioning.clone()),
+            member: None,
             places: Vec::new(),
             policy: config.keys.policy(),
             repository,

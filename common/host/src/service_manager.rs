@@ -65,6 +65,13 @@ impl ServiceManager {
         self.tell("READY=1");
     }
 
+    /// How it is, in words; nothing: there is nothing to say.
+    pub fn status(&self, what: &str) {
+        // A line of its own would be another variable.
+        let what = what.replace(char::is_control, " ");
+        self.tell(&format!("STATUS={what}"));
+    }
+
     /// The configuration is being read again.
     pub fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
@@ -138,6 +145,8 @@ mod tests {
             let told = received(&socket);
             let usec = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
             assert!(usec.parse::<u64>().unwrap() > 0, "{told}");
+            manager.status("waits\nREADY=1");
+            assert_eq!(received(&socket), "STATUS=waits READY=1");
         }
     }
 

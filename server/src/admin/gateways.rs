@@ -364,7 +364,7 @@ impl Fresh {
             )
         })?;
         let kind: KeyKind = current.kind();
-        let now = clock::now();
+        let now = services.repository.database().now().await?;
         let after = |lifetime: std::time::Duration| {
             now.plus(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX))
         };
@@ -402,9 +402,9 @@ where
 {
     let services = &context.services;
     let fresh = Fresh::make(services, allow_pairing).await?;
-    let (new, now) = (fresh.registration.clone(), fresh.now);
+    let new = fresh.registration.clone();
     let gateways = services.repository.gateways();
-    let registered = gateways.update(name, move |registration, keys| {
+    let registered = gateways.update_at(name, move |registration, keys, now| {
         allowed(registration, keys, now)?;
         registration.clone_from(&new);
         Ok(())

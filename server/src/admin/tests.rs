@@ -28,6 +28,7 @@ pub(crate) async fn services(folder: &Path, more: &str) -> Services {
         server_id,
         repository,
         keys,
+        ..
     } = Unlocked::open(&config).await.unwrap();
     let audit = AuditLog::open(&repository, server_id, &config.audit);
     let audit = audit.await.unwrap();

@@ -34,7 +34,7 @@ enum Verb {
     /// Makes the repository, its secret and the first keys.
     Init(init::InitArgs),
     /// Runs the server until SIGTERM or SIGINT; SIGHUP has it read its configuration again.
-    Serve,
+    Serve(serve::ServeArgs),
     /// Tries all that a start would need, and changes nothing: configuration, permissions, secret,
     /// repository, audit head file, port, socket.
     Validate,
@@ -85,7 +85,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 return Ok(ExitCode::from(UNSHOWN));
             }
         }
-        Verb::Serve => serve::run(arguments.config.clone())?,
+        Verb::Serve(verb) => serve::run(arguments.config.clone(), verb)?,
         Verb::Repository(verb) => output::print(&repository::run(&config()?, verb)?)?,
         Verb::Relay(verb) => relay::run(verb, arguments.config.as_deref())?,
         Verb::SelfDescription(verb) => verb.tell::<Arguments>(Section::Services)?,

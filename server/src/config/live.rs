@@ -147,6 +147,7 @@ fn compare(old: &Config, new: &Config) -> Reloaded {
             ("data_dir", old.data_dir != new.data_dir),
             ("[repository]", old.engine != new.engine),
             ("the place of the secret", old.secret != new.secret),
+            ("[server]", old.server != new.server),
             ("[admin]", old.admin != new.admin),
             ("[audit]", old.audit != new.audit),
             ("[dial_out]", old.dial_out != new.dial_out),

@@ -21,7 +21,7 @@ pub use error::{ConfigError, Fault};
 pub use forward::{Forward, ForwardTo, SyslogAt, What};
 pub use live::{Live, Loaded, Reloaded};
 pub use repository::{DatabaseHost, DatabasePassword, Engine, Postgres};
-pub use sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links};
+pub use sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links, Server};
 
 /// The file read where none is named.
 pub const DEFAULT_FILE: &str = "/etc/portcullis/server.toml";
@@ -35,6 +35,8 @@ pub struct Config {
     pub engine: Engine,
     /// Where the secret that opens the repository's keys comes from.
     pub secret: SecretSource,
+    /// What this server is among those of its repository.
+    pub server: Server,
     /// The admin API.
     pub admin: Admin,
     /// Who may do what through it.
@@ -119,6 +121,7 @@ impl Default for Config {
             audit: Audit::beside(&data_dir),
             data_dir,
             engine: Engine::default(),
+            server: Server::default(),
             admin: Admin::default(),
             capabilities: Capabilities::default(),
             dial_out: DialOut::default(),

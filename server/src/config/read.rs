@@ -8,7 +8,7 @@ use portcullis_tls::{Settings, Side};
 use portcullis_watch::traces::TraceSettings;
 
 use super::capabilities::Warning;
-use super::sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links};
+use super::sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links, Server};
 use super::{Capabilities, Config, Engine, Forward, SecretSource, default_secret, values};
 
 /// The whole file.
@@ -17,6 +17,7 @@ pub(super) fn root(mut root: Section<'_>, problems: &Problems) -> Config {
     let data_dir = values::absolute_path(&mut root, "data_dir").unwrap_or(default.data_dir);
     let secret = secret(&mut root, &data_dir, problems);
     let engine = repository(&mut root, problems);
+    let server = server(&mut root);
     let mut warnings = Vec::new();
     let admin = admin(&mut root, &mut warnings);
     let group_is_sound = problems.none_of("admin.socket_group") && warnings.is_empty();
@@ -30,6 +31,7 @@ pub(super) fn root(mut root: Section<'_>, problems: &Problems) -> Config {
     let config = Config {
         secret,
         engine,
+        server,
         admin,
         capabilities,
         audit: audit(&mut root, &data_dir),
@@ -94,6 +96,15 @@ fn repository(root: &mut Section<'_>, problems: &Problems) -> Engine {
     let engine = super::repository::read(&mut section, problems);
     finish(section);
     engine
+}
+
+fn server(root: &mut Section<'_>) -> Server {
+    let mut server = Server::default();
+    if let Some(mut section) = root.section("server") {
+        server.name = values::server_name(&mut section, "name");
+        finish(section);
+    }
+    server
 }
 
 fn admin(root: &mut Section<'_>, warnings: &mut Vec<Warning>) -> Admin {

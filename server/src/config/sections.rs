@@ -30,6 +30,13 @@ impl Default for Admin {
     }
 }
 
+/// `[server]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Server {
+    /// Its name among the servers of its repository; `None`: the host's.
+    pub name: Option<String>,
+}
+
 /// `[audit]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {

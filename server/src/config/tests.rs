@@ -18,6 +18,7 @@ fn the_sample_holds_the_defaults() {
 fn the_sample_names_every_key() {
     for section in [
         "",
+        "server",
         "admin",
         "capabilities",
         "audit",
@@ -239,7 +240,7 @@ format = \"xml\"
         [
             "server.toml: secret_file is given and secret_prompt is true: leave one of them out",
             "server.toml: [links] backoff_min is longer than backoff_max: give the same or a shorter time",
-            "server.toml, line 1, `colour = 1`: unknown field `colour`, expected one of `data_dir`, `secret_file`, `secret_credential`, `secret_prompt`, `repository`, `admin`, `capabilities`, `audit`, `dial_out`, `tls`, `channel`, `links`, `keys`, `calls`, `forward`, `watch`, `traces`, `log`",
+            "server.toml, line 1, `colour = 1`: unknown field `colour`, expected one of `data_dir`, `secret_file`, `secret_credential`, `secret_prompt`, `repository`, `server`, `admin`, `capabilities`, `audit`, `dial_out`, `tls`, `channel`, `links`, `keys`, `calls`, `forward`, `watch`, `traces`, `log`",
             "server.toml, line 7, `\"RC4\",`: channel.suites: `RC4`: no suite of that name: there are `TDES-CTR-HMAC-SHA256` and `AES-256-GCM`",
             "server.toml, line 9, `epoch_age = 600`: not allowed here: give a time from `100ms` to `3650d`, like `20s`, `10m` or `24h`",
             "server.toml, line 13, `queue_limit = \"many\"`: a text stands here: a whole number from 0 to 4294967295 is allowed",

@@ -53,6 +53,20 @@ pub(super) fn credential(section: &mut Section<'_>, key: &str) -> Option<String>
     Some(name.to_owned()).filter(|name| !name.is_empty())
 }
 
+/// A name among the servers of a repository; `None`: none is given.
+pub(super) fn server_name(section: &mut Section<'_>, key: &str) -> Option<String> {
+    let name = section.text(key).filter(|name| !name.is_empty())?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.starts_with('-') || name.len() > 253 || !name.chars().all(allowed) {
+        section.problem(
+            key,
+            "not a server's name: give up to 253 letters, digits, `.`, `_` and `-`, or `\"\"` for the host's name",
+        );
+        return None;
+    }
+    Some(name.to_owned())
+}
+
 /// Where to listen; `Some(None)`: nowhere.
 pub(super) fn optional_address(section: &mut Section<'_>, key: &str) -> Option<Option<SocketAddr>> {
     let text = section.text(key)?;

@@ -311,6 +311,12 @@ impl Fleet {
                         asked = Some(link.info().session_id);
                         self.succeed(&link);
                     }
+                    MayCall::NotNow(reason) => {
+                        return Err(CallError::NotConnected {
+                            gateway: gateway.to_owned(),
+                            reason: reason.to_owned(),
+                        });
+                    }
                     MayCall::No(reason) => {
                         self.close(gateway).await;
                         return Err(CallError::NotConnected {

@@ -158,8 +158,8 @@ impl Fleet {
         let gateways = inner.repository.gateways();
 
         let offer = gateways
-            .update_where_changed(gateway_id, move |registration, keys| {
-                let offer = registration.begin(keys, &policy, clock::now());
+            .update_where_changed(gateway_id, move |registration, keys, now| {
+                let offer = registration.begin(keys, &policy, now);
                 (offer, registration.last_proved)
             })
             .await
@@ -178,7 +178,7 @@ impl Fleet {
         };
         let offers_proved = proved.is_some_and(|proved| offer.gateway_keys.contains(&proved));
         let spent = match offer.token {
-            None => gateways.spent_token(gateway_id, clock::now()).await?,
+            None => gateways.spent_token(gateway_id).await?,
             Some(_) => None,
         };
         let config = self.initiator_config(gateway_id, offer, spent.as_ref());
@@ -208,16 +208,16 @@ impl Fleet {
     ) -> Result<Link, LinkError> {
         let policy = self.inner.settings.policy;
         let info = *sealed.session().info();
-        let (gateway_id, now) = (info.gateway_id, clock::now());
+        let gateway_id = info.gateway_id;
         let gateways = self.inner.repository.gateways();
-        let ((scope, before), grant) = gateways
-            .update_seen(gateway_id, move |registration, keys| {
+        let ((scope, before, now), grant) = gateways
+            .update_seen(gateway_id, move |registration, keys, now| {
                 let before = Credential::of(registration);
                 let scope =
                     registration.proved(gateway_id, info.mode, info.key_id, keys, &policy, now);
                 // What comes now fails only with the connection, and its end is noted, too.
                 let lives = scope.is_ok_and(|scope| scope == Scope::Full);
-                ((scope, before), lives.then_some(now))
+                ((scope, before, now), lives.then_some(now))
             })
             .await?;
         let scope = scope?;
@@ -240,7 +240,7 @@ impl Fleet {
             "handshake done"
         );
         memory::warn_where_not_locked();
-        self.link(sealed, origin, scope, now).await
+        self.link(sealed, origin, scope, clock::now()).await
     }
 
     async fn link(
@@ -289,7 +289,7 @@ impl Fleet {
         let (gateway_id, session_key) = (link.gateway_id(), link.info().key_id);
         let plan: Option<InstallPlan> = repository
             .gateways()
-            .update(gateway_id, move |registration, keys| {
+            .update_at(gateway_id, move |registration, keys, now| {
                 // In the very transaction: a key that was withdrawn meanwhile is not sent, and
                 // nobody gets another than he was to get.
                 let current = keys.iter().max_by_key(|key| key.generation);
@@ -302,7 +302,7 @@ impl Fleet {
                     nonce.as_ref(),
                     keys,
                     &policy,
-                    clock::now(),
+                    now,
                 );
                 Ok(plan?)
             })
@@ -376,8 +376,8 @@ impl Fleet {
             .inner
             .repository
             .gateways()
-            .update(gateway_id, move |registration, _| {
-                registration.bind(gateway_id, session_key, &nonce, clock::now())
+            .update_at(gateway_id, move |registration, _, now| {
+                registration.bind(gateway_id, session_key, &nonce, now)
             })
             .await?;
         if bound == Err(BindError::BoundToAnother) {
@@ -396,7 +396,8 @@ impl Fleet {
         }
         self.watch_over(link);
         // An evict or revoke between the proof and the arrival found no link to close.
-        if self.may_call(link).await? != MayCall::Yes {
+        let may = self.may_call(link).await?;
+        if !matches!(may, MayCall::Yes | MayCall::NotNow(_)) {
             link.session().close();
             return Err(ProofError::NotAccepted.into());
         }

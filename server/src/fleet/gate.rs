@@ -15,6 +15,7 @@ use crate::repository::{Repository, RepositoryError};
 pub(super) const REVOKED: &str = "it is revoked: `portcullis gateway restore` lets it enrol again";
 pub(super) const EVICTED: &str =
     "it was evicted: it may enrol again with the token from `portcullis gateway token`";
+const UNRENEWED: &str = "this server has had no answer from the database of its repository for seven seconds, so another one may take over: nothing is sent until there is an answer";
 
 /// Whether a call may go through a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(super) enum MayCall {
     Yes,
     /// Not through this one: through the link that takes its place.
     ThroughSuccessor,
+    /// Through none now, for this reason; the link stays.
+    NotNow(&'static str),
     /// Through none, for this reason.
     No(&'static str),
 }
@@ -74,6 +77,8 @@ impl Credentials {
             Err(RepositoryError::NotFound { .. }) => Ok(MayCall::No(
                 "it was registered anew, and has not enrolled again yet",
             )),
+            // Asked last: the answer took time as well.
+            Ok(_) if !repository.database().may_act() => Ok(MayCall::NotNow(UNRENEWED)),
             other => other,
         }
     }

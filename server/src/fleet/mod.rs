@@ -292,6 +292,14 @@ impl Fleet {
         }
     }
 
+    /// Ends every link at once, and the calls in flight with them. Those that are dialled are
+    /// dialled again.
+    pub async fn close_all(&self) {
+        for gateway in self.connected() {
+            self.close(&gateway).await;
+        }
+    }
+
     /// After a gateway was removed from the roster: ends its sessions at once, and dials it no
     /// more.
     pub fn forget(&self, gateway: &str) {

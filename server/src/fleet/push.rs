@@ -53,7 +53,8 @@ impl Fleet {
             Some(kind) => kind,
             None => keys.current().await?.map_or(KeyKind::Tdes, |id| id.kind()),
         };
-        let new = gateway_keys::generate(kind, clock::now());
+        let now = self.inner.repository.database().now().await?;
+        let new = gateway_keys::generate(kind, now);
         let id = new.id;
         let expected = rotation.expected_current;
         let replaced = keys.rotate(new, expected, rotation.replaced).await??;

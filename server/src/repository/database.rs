@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use portcullis_common::rotation::UnixMillis;
+
 use super::authority::Authority;
 use super::engine::Engine;
 use super::instance::InstanceId;
@@ -10,7 +12,7 @@ use super::postgres::{self, Purpose};
 use super::queued_calls::Spent;
 use super::sql::{self, Tx, Work};
 use super::sqlite::Sqlite;
-use super::{RepositoryError, Store, WriteObserver};
+use super::{Fencing, RepositoryError, Served, Store, WriteObserver};
 
 /// A repository that is open. Cheap to clone.
 #[derive(Clone)]
@@ -18,6 +20,8 @@ pub struct Database {
     engine: Arc<Engine>,
     place: Store,
     instance: InstanceId,
+    /// Of one that is served from a database.
+    fencing: Option<Arc<dyn Fencing>>,
     authority: Arc<OnceLock<Authority>>,
     spent: Arc<Spent>,
 }
@@ -42,17 +46,27 @@ impl Database {
         Self::start(in_file(path), Purpose::Look, Some(observer)).await
     }
 
-    /// Opens a repository to serve it, and brings its schema up to date. In a database it is held
-    /// from now on: no other server opens it so. Of a file, whoever serves it locks its folder.
+    /// Opens a repository to serve it, and brings its schema up to date. In a database, nothing is
+    /// written before the row of [`Self::instance`] stands, and nothing once it is gone, which
+    /// `fencing` is told. Of a file, whoever serves it locks its folder.
     ///
     /// # Errors
     /// As [`Self::open`]; of a database, also [`RepositoryError::Away`], `Unsuitable`, `Taken`,
     /// `SchemaChanged`.
     pub async fn serve(
         place: &Store,
+        fencing: Arc<dyn Fencing>,
         observer: Option<Arc<dyn WriteObserver>>,
     ) -> Result<Self, RepositoryError> {
-        Self::start(place.clone(), Purpose::Serve, observer).await
+        let instance = InstanceId::random();
+        let served = Served {
+            instance,
+            fencing: Arc::clone(&fencing),
+        };
+        let mut opened = Self::start(place.clone(), Purpose::Serve(served), observer).await?;
+        opened.instance = instance;
+        opened.fencing = Some(fencing);
+        Ok(opened)
     }
 
     /// Opens a repository beside whoever serves it.
@@ -79,8 +93,15 @@ impl Database {
 
     /// Who claims what is claimed through this handle: every opening of a repository is another
     /// instance.
-    pub(super) const fn instance(&self) -> InstanceId {
+    pub const fn instance(&self) -> InstanceId {
         self.instance
+    }
+
+    /// Whether nobody can have taken the repository over from this server by now: where somebody
+    /// can, no call leaves.
+    pub fn may_act(&self) -> bool {
+        let may_act = |fencing: &Arc<dyn Fencing>| fencing.may_act();
+        self.fencing.as_ref().is_none_or(may_act)
     }
 
     /// The authority key; `None`: it was not opened yet.
@@ -115,13 +136,22 @@ impl Database {
 
     /// A number that is another one after every commit, of whichever program; `None`: it cannot be
     /// told now. It means something beside others of this handle alone. Of a database it counts the
-    /// commits of this handle: while that holds the repository, no other one commits.
+    /// commits of this handle: while that may act, no other one commits.
     ///
     /// Cheap enough to be asked wherever a call goes: it waits for no other transaction, and
     /// whether there was a commit stands in memory that is shared by all who have the file open.
     /// After one it reads a single page.
     pub fn state(&self) -> Option<i64> {
         self.engine.state()
+    }
+
+    /// The time by the clock of whoever stores the repository: what servers store for one another
+    /// to compare goes by it.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn now(&self) -> Result<UnixMillis, RepositoryError> {
+        self.look(|tx| tx.now()).await
     }
 
     /// Whether it is in a database that acknowledges changes which no standby has: a failover can
@@ -171,6 +201,17 @@ impl Database {
         sql::answer(self.engine.write(Work::new(work)).await?)
     }
 
+    /// As [`Self::write`], of work that begins by locking the one row that all work of its kind
+    /// locks, and so comes after whoever had it before: on an engine that runs changes side by
+    /// side, it goes by what stands there then, and is not run again.
+    pub(super) async fn write_in_turn<T, F>(&self, work: F) -> Result<T, RepositoryError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, RepositoryError> + Send + 'static,
+    {
+        sql::answer(self.engine.write_in_turn(Work::new(work)).await?)
+    }
+
     /// Overwrites what was deleted; `false` where the engine cannot.
     pub(super) async fn overwrite_deleted(&self) -> Result<bool, RepositoryError> {
         self.engine.scrub().await
@@ -199,6 +240,7 @@ impl Database {
             engine: Arc::new(engine),
             place,
             instance: InstanceId::random(),
+            fencing: None,
             authority: Arc::default(),
             spent: Arc::default(),
         })

@@ -10,6 +10,8 @@ use super::sqlite::Sqlite;
 use super::{RepositoryError, WriteObserver};
 use crate::config;
 
+pub(super) use super::postgres::Apart;
+
 /// Where a repository is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Store {
@@ -115,6 +117,18 @@ impl Unfinished {
     }
 }
 
+impl Apart {
+    /// A connection beside all others to the repository in a database; `None`: it is in a file.
+    pub(super) fn of(store: &Store) -> Result<Option<Self>, RepositoryError> {
+        match store {
+            Store::File(_) => Ok(None),
+            Store::Postgres(schema) => {
+                Self::open(schema.settings.clone(), schema.name.clone()).map(Some)
+            }
+        }
+    }
+}
+
 /// An engine with a repository that is open.
 pub(super) enum Engine {
     Sqlite(Sqlite),
@@ -175,6 +189,14 @@ impl Engine {
         match self {
             Self::Sqlite(engine) => engine.write(work).await,
             Self::Postgres(engine) => engine.write(work).await,
+        }
+    }
+
+    /// The same of work that begins by locking the one row that all of its kind lock.
+    pub(super) async fn write_in_turn(&self, work: Work) -> Result<Answer, RepositoryError> {
+        match self {
+            Self::Sqlite(engine) => engine.write(work).await,
+            Self::Postgres(engine) => engine.write_in_turn(work).await,
         }
     }
 

@@ -151,7 +151,7 @@ pub enum RepositoryError {
     },
     /// A server runs on it.
     #[error(
-        "a portcullis-server on the host `{by}` uses the repository {place}: only one may do so at a time; stop it first"
+        "the portcullis-server `{by}` uses the repository {place}: only one may do so at a time; stop it first"
     )]
     Taken {
         /// Where it is.
@@ -161,7 +161,7 @@ pub enum RepositoryError {
     },
     /// Another server serves it meanwhile.
     #[error(
-        "another portcullis-server has taken over the repository: this one changes nothing any more; stop one of the two, and start this one again if it is to go on"
+        "this server had no answer from the database of the repository for too long, and another one has ended it: it changes nothing any more, and ends; started again, it begins anew"
     )]
     TakenOver,
     /// It was copied to another place, and is in use there.

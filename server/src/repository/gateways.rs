@@ -300,14 +300,34 @@ impl Gateways<'_> {
         T: Send + 'static,
         F: Fn(&mut Registration, &[GatewayKeyInfo]) -> T + Send + 'static,
     {
-        let changed = self.update_seen(gateway, move |registration, keys| {
-            (change(registration, keys), None)
+        self.update_at(gateway, move |registration, keys, _| {
+            change(registration, keys)
+        })
+        .await
+    }
+
+    /// As [`Self::update`], for a `change` that goes by the time of the transaction.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub async fn update_at<T, F>(
+        &self,
+        gateway: impl Into<GatewayRef>,
+        change: F,
+    ) -> Result<T, RepositoryError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Registration, &[GatewayKeyInfo], UnixMillis) -> T + Send + 'static,
+    {
+        let changed = self.update_seen(gateway, move |registration, keys, now| {
+            (change(registration, keys, now), None)
         });
         Ok(changed.await?.0)
     }
 
-    /// As [`Self::update`], for a `change` that may also say that a link to the gateway lives now:
-    /// what [`Self::seen`] notes is stored with the rest, and the link is given to this instance.
+    /// As [`Self::update_at`], for a `change` that may also say that a link to the gateway lives
+    /// now: what [`Self::seen`] notes is stored with the rest, and the link is given to this
+    /// instance.
     ///
     /// # Errors
     /// As [`Self::update`].
@@ -318,7 +338,9 @@ impl Gateways<'_> {
     ) -> Result<(T, Option<Grant>), RepositoryError>
     where
         T: Send + 'static,
-        F: Fn(&mut Registration, &[GatewayKeyInfo]) -> (T, Option<UnixMillis>) + Send + 'static,
+        F: Fn(&mut Registration, &[GatewayKeyInfo], UnixMillis) -> (T, Option<UnixMillis>)
+            + Send
+            + 'static,
     {
         let instance = self.repository.database.instance();
         let gateway = gateway.into();
@@ -330,27 +352,28 @@ impl Gateways<'_> {
                 let keys = gateway_keys::infos(tx, &authority)?;
                 let (stored, checked) = find_row(tx, &authority, &gateway)?;
                 let mut registration = stored.decode(&*sealer)?;
-                let (value, seen) = change(&mut registration, &keys);
+                let now = tx.now()?;
+                let (value, seen) = change(&mut registration, &keys, now);
                 let row = stored.with(&registration, &*sealer);
                 if row.differs(&stored) {
                     row.store(tx, &authority, &stored, &checked)?;
                 }
                 if row.first_proves(&stored) {
-                    alarms::close_former(tx, &stored.name, row.gateway_id(), clock::now())?;
+                    alarms::close_former(tx, &stored.name, row.gateway_id(), now)?;
                 }
-                let Some(now) = seen else {
+                let Some(seen) = seen else {
                     return Ok((value, None));
                 };
-                note_seen(tx, &stored.name, now)?;
+                note_seen(tx, &stored.name, seen)?;
                 let grant = links::take(tx, registration.gateway_id, instance)?;
                 Ok((value, Some(grant)))
             })
             .await
     }
 
-    /// As [`Self::update`], for a `change` that seldom changes anything: it is first made on what a
-    /// reader sees, and where nothing came of it there is nothing to store, and no writer to wait
-    /// for.
+    /// As [`Self::update_at`], for a `change` that seldom changes anything: it is first made on
+    /// what a reader sees, and where nothing came of it there is nothing to store, and no writer
+    /// to wait for.
     ///
     /// # Errors
     /// As [`Self::update`].
@@ -361,7 +384,7 @@ impl Gateways<'_> {
     ) -> Result<T, RepositoryError>
     where
         T: Send + 'static,
-        F: Fn(&mut Registration, &[GatewayKeyInfo]) -> T + Clone + Send + 'static,
+        F: Fn(&mut Registration, &[GatewayKeyInfo], UnixMillis) -> T + Clone + Send + 'static,
     {
         let gateway = gateway.into();
         let (wanted, tried) = (gateway.clone(), change.clone());
@@ -374,14 +397,14 @@ impl Gateways<'_> {
                 let keys = gateway_keys::infos(tx, &authority)?;
                 let (stored, _) = find_row(tx, &authority, &wanted)?;
                 let mut registration = stored.decode(&*sealer)?;
-                let value = tried(&mut registration, &keys);
+                let value = tried(&mut registration, &keys, tx.now()?);
                 let row = stored.with(&registration, &*sealer);
                 Ok((!row.differs(&stored)).then_some(value))
             })
             .await?;
         match unchanged {
             Some(value) => Ok(value),
-            None => self.update(gateway, change).await,
+            None => self.update_at(gateway, change).await,
         }
     }
 

@@ -1,28 +1,58 @@
 //! Which start of a server is at work.
 
+use std::fmt;
+
 use rand::RngExt;
 
-use super::sql::{Bind, Value};
+use super::sql::{Bind, Column, FromColumn, Value};
 
 /// The id of one start of a server. Tasks and dispatched calls name the instance that claimed them,
 /// and only that one writes what came of them. On SQLite the lock file proves that no other
 /// instance lives: a start takes over what earlier ones left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct InstanceId([u8; 16]);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId([u8; 16]);
 
 impl InstanceId {
     /// One that no other start has.
-    pub(super) fn random() -> Self {
+    pub fn random() -> Self {
         Self(rand::rng().random())
     }
 
-    pub(super) const fn to_bytes(self) -> [u8; 16] {
+    /// As it is stored, and sent to others.
+    pub const fn to_bytes(self) -> [u8; 16] {
         self.0
+    }
+
+    /// `None`: it is not 16 bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+/// As people see it: 32 hexadecimal digits.
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
 impl Bind for InstanceId {
     fn bind(&self) -> Value<'_> {
         self.0.bind()
+    }
+}
+
+impl FromColumn for InstanceId {
+    fn from_column(column: Column<'_>) -> Option<Self> {
+        match column {
+            Column::Blob(bytes) => Self::from_bytes(bytes),
+            _ => None,
+        }
     }
 }

@@ -94,7 +94,7 @@ mod tests {
         let seen = lives.then_some(NOW);
         let gateways = repository.gateways();
         let ((), grant) = gateways
-            .update_seen(id, move |_, _| ((), seen))
+            .update_seen(id, move |_, _, _| ((), seen))
             .await
             .unwrap();
         grant

@@ -77,7 +77,7 @@ impl Meta<'_> {
     pub async fn set_server_time(&self, own: u64, wall: u64) -> Result<(), RepositoryError> {
         let value = [own.to_be_bytes(), wall.to_be_bytes()].concat();
         self.database
-            .write(move |tx| {
+            .write_in_turn(move |tx| {
                 tx.execute(
                     "INSERT INTO meta (name, value) VALUES (?1, ?2)
                      ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -117,7 +117,7 @@ impl Meta<'_> {
     pub async fn set_forwarded(&self, place: &str, seq: u64) -> Result<(), RepositoryError> {
         let (name, value) = (format!("{FORWARDED}{place}"), seq.to_be_bytes());
         self.database
-            .write(move |tx| {
+            .write_in_turn(move |tx| {
                 tx.execute(
                     "INSERT INTO meta (name, value) VALUES (?1, ?2)
                      ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -135,7 +135,7 @@ impl Meta<'_> {
     pub async fn set_probed(&self, now: UnixMillis) -> Result<(), RepositoryError> {
         let value = now.0.to_be_bytes();
         self.database
-            .write(move |tx| {
+            .write_in_turn(move |tx| {
                 tx.execute(
                     "INSERT INTO meta (name, value) VALUES (?1, ?2)
                      ON CONFLICT (name) DO UPDATE SET value = excluded.value",

@@ -63,6 +63,7 @@ mod scrub;
 mod sealed_values;
 mod sealer;
 mod server_keys;
+mod servers;
 mod spent_tokens;
 mod sql;
 mod sqlite;
@@ -93,6 +94,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0018_gateway_clocks.sql"),
     include_str!("schema/0019_call_traces.sql"),
     include_str!("schema/0020_links.sql"),
+    include_str!("schema/0021_servers.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
@@ -116,6 +118,7 @@ pub use gateway_life::{RemovedGateway, StillInUse};
 pub use gateways::{Gateway, GatewayChange, GatewayRef, Gateways, Reach};
 pub use holdings::{Holding, Holdings};
 pub use import::{ImportedGatewayKey, ImportedServerKey, KeyImport};
+pub use instance::InstanceId;
 pub use links::Grant;
 pub use loss::Loss;
 pub use meta::Meta;
@@ -126,7 +129,7 @@ pub use password_policy::{PasswordPolicies, PasswordPolicy};
 pub use pending_secrets::PendingSecret;
 pub use policy_words::{PolicyWord, PolicyWords, TAG_LEN};
 #[cfg(test)]
-pub(crate) use postgres::testing::on_postgres;
+pub(crate) use postgres::testing::{in_file as test_place, on_postgres};
 pub use protected_type::{ProtectedType, UnknownType};
 pub use protection::{ProtectionRow, ProtectionTable, Scheme};
 pub use queued_calls::{
@@ -138,6 +141,7 @@ pub use resources::{Changed, LostSettings, OpenedResource, Resource, Resources, 
 pub use sealed_values::{Opened, Resealed, SealedCount, SealedValue, SealedValues, Selection};
 pub use sealer::{OpenError, Place, Sealer};
 pub use server_keys::{DependentValues, ServerKeyRow, ServerKeys};
+pub use servers::{Beat, Fencing, Load, NewServer, Served, ServerRow, ServerRows};
 pub use spent_tokens::SpentToken;
 #[cfg(test)]
 pub(crate) use sqlite::testing::{literal, tamper};

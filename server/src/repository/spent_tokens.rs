@@ -59,14 +59,17 @@ impl Gateways<'_> {
     pub async fn spent_token(
         &self,
         gateway: GatewayId,
-        now: UnixMillis,
     ) -> Result<Option<SpentToken>, RepositoryError> {
         let owner = gateway.to_bytes();
         let sealed = self
             .database()
-            .read(move |tx| sealed_values::find(tx, &place(&owner)))
+            .read(move |tx| {
+                let sealed = sealed_values::find(tx, &place(&owner))?;
+                let now = sealed.is_some().then(|| tx.now()).transpose()?;
+                Ok(sealed.zip(now))
+            })
             .await?;
-        let Some(sealed) = sealed else {
+        let Some((sealed, now)) = sealed else {
             return Ok(None);
         };
         // Of a key that is away, or changed: it tells nothing, and the gateway needs none of it.

@@ -26,6 +26,8 @@ mod values;
 
 use std::any::Any;
 
+use portcullis_common::rotation::UnixMillis;
+
 use super::RepositoryError;
 pub(super) use values::{Bind, Column, FromColumn, Value};
 
@@ -73,6 +75,12 @@ pub(super) trait Driver {
     /// # Errors
     /// [`RepositoryError`].
     fn batch(&mut self, sql: &str) -> Result<(), RepositoryError>;
+
+    /// When the transaction began, by the clock of whoever stores the repository.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    fn now(&mut self) -> Result<UnixMillis, RepositoryError>;
 }
 
 /// A row of an engine.
@@ -99,6 +107,15 @@ impl<'a> Tx<'a> {
     pub(super) fn new(driver: &'a mut dyn Driver) -> Self {
         let kept = Vec::new();
         Self { driver, kept }
+    }
+
+    /// The time of the transaction. Whatever is compared with a time that another server may have
+    /// stored goes by it: the clocks of two hosts are never compared.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub(super) fn now(&mut self) -> Result<UnixMillis, RepositoryError> {
+        self.driver.now()
     }
 
     /// Takes what the work has kept of this type in this transaction; where that is nothing, a new

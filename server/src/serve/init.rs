@@ -185,7 +185,7 @@ impl Unfinished {
     pub(super) async fn open(&self) -> Result<Database, RepositoryError> {
         match self {
             Self::File(folder) => Database::create(&in_folder(folder)).await,
-            Self::Database(unfinished) => Database::serve(unfinished.place(), None).await,
+            Self::Database(unfinished) => Database::look_at(unfinished.place()).await,
         }
     }
 

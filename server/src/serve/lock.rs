@@ -1,8 +1,8 @@
 //! One server per data folder: SQLite's file is one process's.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use portcullis_host::lock::FileLock;
@@ -30,6 +30,7 @@ pub enum LockError {
 #[derive(Debug)]
 pub struct DataDirLock {
     _lock: FileLock,
+    identity: Option<Vec<u8>>,
 }
 
 impl DataDirLock {
@@ -39,6 +40,12 @@ impl DataDirLock {
     /// [`LockError`].
     pub fn take(data_dir: &Path) -> Result<Self, LockError> {
         Self::try_take(data_dir)?.ok_or_else(|| LockError::Taken(data_dir.to_owned()))
+    }
+
+    /// Tells this lock file from any other, as long as the host runs: also from a copy of it, here
+    /// or elsewhere. `None`: the system does not say.
+    pub fn identity(&self) -> Option<Vec<u8>> {
+        self.identity.clone()
     }
 
     /// Whether a server runs on this folder.
@@ -63,9 +70,20 @@ impl DataDirLock {
             .mode(0o600)
             .open(&path)
             .map_err(system)?;
+        let identity = identity(&file);
         let lock = FileLock::try_take(file).map_err(system)?;
-        Ok(lock.map(|lock| Self { _lock: lock }))
+        Ok(lock.map(|lock| Self {
+            _lock: lock,
+            identity,
+        }))
     }
+}
+
+fn identity(file: &File) -> Option<Vec<u8>> {
+    let booted = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let metadata = file.metadata().ok()?;
+    let place = format!("{} {} {}", booted.trim(), metadata.dev(), metadata.ino());
+    Some(place.into_bytes())
 }
 
 #[cfg(test)]
@@ -78,7 +96,13 @@ mod tests {
         let first = DataDirLock::take(folder.path()).unwrap();
         let error = DataDirLock::take(folder.path()).unwrap_err();
         assert!(matches!(error, LockError::Taken(_)), "{error}");
+        let identity = first.identity();
         drop(first);
-        DataDirLock::take(folder.path()).unwrap();
+        let again = DataDirLock::take(folder.path()).unwrap();
+        assert!(identity.is_some());
+        assert_eq!(again.identity(), identity);
+        let other = tempfile::tempdir().unwrap();
+        let other = DataDirLock::take(other.path()).unwrap();
+        assert_ne!(other.identity(), identity);
     }
 }

@@ -1,6 +1,7 @@
 //! The running server.
 
 mod events;
+mod fenced;
 pub mod init;
 mod inspect;
 pub mod lock;
@@ -12,7 +13,9 @@ mod watchdog;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,7 +28,7 @@ use crate::fronts::grpc::{self, AdminSocket, SocketError};
 use crate::keys::memory;
 use crate::keys::protection::ProtectionError;
 use crate::keys::{AuthorityError, KeyringError};
-use crate::repository::RepositoryError;
+use crate::repository::{Load, RepositoryError};
 use crate::services::Services;
 use crate::watch::Watch;
 pub use inspect::Inspection;
@@ -99,25 +102,34 @@ pub enum ServeError {
 
 /// Runs the server until SIGTERM or SIGINT, then closes every link and the repository. Each of
 /// `hangups` has it read its configuration again, from where it was read first: `file`, or the
-/// default place. A service manager is told how far it is, and that it lives.
+/// default place. A service manager is told how far it is, and that it lives. Where another server
+/// is at work on the repository, it waits until that one is gone, if it `waits`.
 ///
 /// # Errors
-/// [`ServeError`].
+/// [`ServeError`]; where another server has taken over, [`RepositoryError::TakenOver`]: whoever
+/// starts it again begins anew.
 pub async fn serve(
     config: Config,
     file: Option<PathBuf>,
     hangups: Signal,
+    waits: bool,
 ) -> Result<(), ServeError> {
     let manager = Arc::new(ServiceManager::from_env());
-    let shutdown = told_to_stop(manager.clone())?;
+    let mut shutdown = pin!(told_to_stop(manager.clone())?);
     Unlocked::must_exist(&config)?;
     private_files::check_private(&config.data_dir)?;
-    let _lock = DataDirLock::take(&config.data_dir)?;
+    let lock = DataDirLock::take(&config.data_dir)?;
+    let unlocked = tokio::select! {
+        biased;
+        () = &mut shutdown => return Ok(()),
+        unlocked = come(&config, &lock, waits, &manager) => unlocked?,
+    };
     let Unlocked {
         server_id,
         repository,
         keys,
-    } = Unlocked::open(&config).await?;
+        member,
+    } = unlocked;
     let socket = AdminSocket::bind(&config.admin.socket, config.admin.socket_group)?;
     let dial_out = listen(config.dial_out.listen).await?;
     let watch_port = watch_port(config.watch.listen).await?;
@@ -130,6 +142,7 @@ pub async fn serve(
     let mut settings = fleet::Settings::new(server_id, &config);
     settings.tracer = start_tracing(&config);
     settings.tls.load(config.tls.as_ref())?;
+    settings.renewals = member.clone().and_then(fenced::renewals);
     let fleet = Fleet::new(repository.clone(), settings);
     let recorded = tokio::spawn(events::record(fleet.events(), audit.clone()));
     fleet.start(dial_out).await?;
@@ -137,6 +150,7 @@ pub async fn serve(
     services.tasks.resume_interrupted().await?;
     let forwarding = Forwarding::start(&config.forward, &services.repository, server_id).await?;
     services.places = forwarding.places().to_vec();
+    services.member.clone_from(&member);
     tracing::info!(
         %server_id,
         admin = %config.admin.socket.display(),
@@ -150,11 +164,34 @@ pub async fn serve(
         tokio::spawn(portcullis_watch::serve(port, watch))
     });
     let reload = reload::at_hangups(hangups, services.clone(), file, manager.clone());
-    let beside = [
+    let mut beside = vec![
         tokio::spawn(reload),
         tokio::spawn(watchdog::beat(manager.clone(), services.clone())),
     ];
+    let ended = async {
+        match &member {
+            Some(member) => member.gone().await,
+            None => std::future::pending().await,
+        }
+    };
+    if let Some(member) = &member {
+        let fleet = services.fleet.clone();
+        member.tells(move || Load {
+            links: fleet.count() as u64,
+            ..Load::default()
+        });
+        beside.push(tokio::spawn(fenced::watch(
+            member.fence().clone(),
+            services.fleet.clone(),
+        )));
+    }
     manager.ready();
+    let shutdown = async {
+        tokio::select! {
+            () = shutdown => {}
+            () = ended => services.fleet.close_all().await,
+        }
+    };
     let served = run(socket, &services, shutdown).await;
     beside.iter().for_each(tokio::task::JoinHandle::abort);
     if let Some(watched) = watched {
@@ -167,8 +204,39 @@ pub async fn serve(
     services.fleet.tracer().flush().await;
     drop(forwarding);
     services.repository.database().close().await;
+    if let Some(member) = member {
+        member.leave().await;
+        if member.fence().is_gone() {
+            return Err(RepositoryError::TakenOver.into());
+        }
+    }
     tracing::info!("stopped");
     Ok(served?)
+}
+
+/// Opens the repository as one of its servers. While that has to wait, a service manager takes it
+/// for started: it stands by, which is what it is there for.
+async fn come(
+    config: &Config,
+    lock: &DataDirLock,
+    waits: bool,
+    manager: &ServiceManager,
+) -> Result<Unlocked, ServeError> {
+    let told = AtomicBool::new(false);
+    let waiting = |by: &str| {
+        let what = format!("standing by: the server {by} is at work on the repository");
+        if !told.swap(true, Ordering::Relaxed) {
+            tracing::info!("{what}");
+            manager.ready();
+        }
+        manager.status(&what);
+        manager.alive();
+    };
+    let unlocked = Unlocked::join(config, Some(lock), waits.then_some(&waiting as _)).await;
+    if told.load(Ordering::Relaxed) {
+        manager.status("");
+    }
+    unlocked
 }
 
 /// Ends at SIGTERM or SIGINT, which from now on end the program no more.

@@ -15,6 +15,7 @@ use super::{ServeError, Unlocked};
 use crate::audit::{self, AuditError, AuditLog, Draft, Fault, HeadFile, Outcome, Subject};
 use crate::config::Config;
 use crate::repository::{Database, Loss, Opened, RepositoryError, Store, TableSum};
+use crate::servers::{self, Arrival};
 
 /// Why nothing was transferred.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +98,7 @@ pub async fn copy(from: &Config, to: &Config) -> Result<Contents, TransferError>
     if source == target {
         return Err(TransferError::Same(source.to_string()));
     }
-    let _lock = own(from)?;
+    let lock = own(from)?;
     let _other = (from.data_dir != to.data_dir)
         .then(|| own(to))
         .transpose()?;
@@ -105,9 +106,11 @@ pub async fn copy(from: &Config, to: &Config) -> Result<Contents, TransferError>
         must_not_exist(file)?;
     }
     Unlocked::must_exist(from)?;
-    let database = Database::serve(&source, None).await?;
+    let arrival = Arrival::of(from, lock.identity());
+    let (database, member) = servers::open(&source, arrival, None, None).await?;
     let copied = copy_from(&database, to, &target).await;
     database.close().await;
+    member.leave().await;
     copied
 }
 
@@ -245,10 +248,10 @@ pub async fn accept_loss(
     who: Subject,
     reason: &str,
 ) -> Result<Loss, TransferError> {
-    let _lock = own(config)?;
-    let unlocked = Unlocked::open(config).await?;
+    let lock = own(config)?;
+    let unlocked = Unlocked::join(config, Some(&lock), None).await?;
     let accepted = go_on(&unlocked, config, who, reason).await;
-    unlocked.repository.database().close().await;
+    unlocked.close().await;
     accepted
 }
 

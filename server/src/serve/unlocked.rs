@@ -6,6 +6,7 @@ use portcullis_common::id::ServerId;
 use portcullis_host::private_files;
 
 use super::ServeError;
+use super::lock::DataDirLock;
 use crate::audit::HeadFile;
 use crate::config::Config;
 use crate::keys::protection::{self, Unlock};
@@ -13,6 +14,7 @@ use crate::keys::{KeyManager, Keyring, authority};
 use crate::repository::{
     Database, Repository, RepositoryError, RowsCheck, Scheme, Store, WriteObserver,
 };
+use crate::servers::{self, Arrival, Member, Waiting};
 
 /// What a look at a repository told.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Unlocked {
     pub repository: Repository,
     /// The server keys, opened, and what changes them.
     pub keys: KeyManager,
+    /// What serves it is among those that do; `None`: it is only looked at.
+    pub member: Option<Member>,
 }
 
 impl Unlocked {
@@ -43,7 +47,7 @@ impl Unlocked {
     /// # Errors
     /// [`ServeError`].
     pub async fn open(config: &Config) -> Result<Self, ServeError> {
-        Self::open_to(config, Unlock::Mend, None).await
+        Self::join(config, None, None).await
     }
 
     /// As [`Self::open`]; `observer` decides on every write from now on.
@@ -54,7 +58,22 @@ impl Unlocked {
         config: &Config,
         observer: Arc<dyn WriteObserver>,
     ) -> Result<Self, ServeError> {
-        Self::open_to(config, Unlock::Mend, Some(observer)).await
+        let arrival = Arrival::of(config, None);
+        Self::serve(config, arrival, None, Some(observer)).await
+    }
+
+    /// As [`Self::open`], for a server that holds this lock file. `waiting` is told for whom it
+    /// waits; without it, a server that is at work is not waited for.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn join(
+        config: &Config,
+        lock: Option<&DataDirLock>,
+        waiting: Option<Waiting<'_>>,
+    ) -> Result<Self, ServeError> {
+        let arrival = Arrival::of(config, lock.and_then(DataDirLock::identity));
+        Self::serve(config, arrival, waiting, None).await
     }
 
     /// As [`Self::open`], to look at it only: changes nothing, and closes it again.
@@ -62,7 +81,7 @@ impl Unlocked {
     /// # Errors
     /// [`ServeError`].
     pub async fn inspect(config: &Config) -> Result<Inspected, ServeError> {
-        let unlocked = Self::open_to(config, Unlock::Look, None).await?;
+        let unlocked = Self::look(config).await?;
         let Self {
             server_id,
             repository,
@@ -87,29 +106,52 @@ impl Unlocked {
     /// # Errors
     /// [`ServeError`].
     pub async fn look(config: &Config) -> Result<Self, ServeError> {
-        Self::open_to(config, Unlock::Look, None).await
+        let database = Database::look_at(&Self::place(config)?).await?;
+        let unlocked = Self::in_use(&database, config, Unlock::Look).await;
+        if unlocked.is_err() {
+            database.close().await;
+        }
+        unlocked
     }
 
-    async fn open_to(
+    async fn serve(
         config: &Config,
-        how: Unlock,
+        arrival: Arrival,
+        waiting: Option<Waiting<'_>>,
         observer: Option<Arc<dyn WriteObserver>>,
     ) -> Result<Self, ServeError> {
+        let place = Self::place(config)?;
+        let (database, member) = servers::open(&place, arrival, waiting, observer).await?;
+        match Self::in_use(&database, config, Unlock::Mend).await {
+            Ok(unlocked) => Ok(Self {
+                member: Some(member),
+                ..unlocked
+            }),
+            Err(error) => {
+                database.close().await;
+                member.leave().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the repository, and leaves those that serve it.
+    pub async fn close(self) {
+        self.repository.database().close().await;
+        if let Some(member) = &self.member {
+            member.leave().await;
+        }
+    }
+
+    /// Where it is; refuses files that others may reach.
+    fn place(config: &Config) -> Result<Store, ServeError> {
         let place = Store::of(config);
         Self::must_exist(config)?;
         private_files::check_private(&config.data_dir)?;
         if let Some(file) = place.file() {
             private_files::check_private(file)?;
         }
-        let database = match how {
-            Unlock::Mend => Database::serve(&place, observer).await?,
-            Unlock::Look => Database::look_at(&place).await?,
-        };
-        let unlocked = Self::in_use(&database, config, how).await;
-        if unlocked.is_err() {
-            database.close().await;
-        }
-        unlocked
+        Ok(place)
     }
 
     /// Whether nothing was made yet.
@@ -168,6 +210,7 @@ impl Unlocked {
             server_id,
             repository,
             keys: KeyManager::new(database.clone(), keyring, protection),
+            member: None,
         })
     }
 }

@@ -72,6 +72,7 @@ impl Server {
             server_id,
             repository,
             keys,
+            ..
         } = Unlocked::open(&config).await.unwrap();
         let audit = AuditLog::open(&repository, server_id, &config.audit).await;
         let mut settings = Settings::new(server_id, &config);

@@ -142,6 +142,7 @@ impl Store {
             server_id,
             repository,
             keys,
+            ..
         } = Unlocked::open(&config).await?;
         let audit = AuditLog::open(&repository, server_id, &config.audit).await?;
         let fleet = Fleet::new(repository.clone(), Settings::new(server_id, &config));

@@ -20,7 +20,7 @@ use crate::repository::RepositoryError;
 /// How long a connection to one host may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
 /// After how long without an answer to what was sent a connection is given up, in both directions:
-/// below the time that a start waits for the lock of a server that is gone.
+/// less than a server may go without an acknowledged beat.
 const UNANSWERED: Duration = Duration::from_millis(2_500);
 /// Bytes of a password at most.
 const MAX_PASSWORD: usize = 4_096;

@@ -32,6 +32,8 @@ pub(super) struct Link {
     statements: HashMap<String, Statement>,
     /// Warnings that came since it was made.
     warnings: Arc<AtomicU32>,
+    /// How long an answer may take.
+    patience: Duration,
 }
 
 impl Link {
@@ -72,7 +74,13 @@ impl Link {
             client,
             statements: HashMap::new(),
             warnings,
+            patience: ANSWER,
         })
+    }
+
+    /// The same, of which no answer may take longer than this.
+    pub(super) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Waits for what the connection answers.
@@ -80,16 +88,7 @@ impl Link {
         &self,
         asked: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Fault> {
-        self.wait_at_most(ANSWER, asked)
-    }
-
-    /// As [`Self::wait`], for this long.
-    pub(super) fn wait_at_most<T>(
-        &self,
-        limit: Duration,
-        asked: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Fault> {
-        let answered = async { tokio::time::timeout(limit, asked).await };
+        let answered = async { tokio::time::timeout(self.patience, asked).await };
         match self.runtime.block_on(answered) {
             Ok(answer) => answer.map_err(|error| fault::of(&error)),
             Err(_) => Err(Fault::Lost("it did not answer in time".to_owned())),

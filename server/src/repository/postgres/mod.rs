@@ -1,11 +1,12 @@
 //! The engine of PostgreSQL: a schema in a database, a thread that writes and a few that read, each
-//! with a connection of its own. One program serves a repository at a time (`hold`). Nothing else
-//! names the driver.
+//! with a connection of its own. What a server writes begins by locking the row of its instance
+//! (`writer`), which it keeps by beats on a connection beside (`apart`). Nothing else names the
+//! driver.
 
+mod apart;
 mod connect;
 mod dialect;
 mod fault;
-mod hold;
 mod link;
 mod numbers;
 mod schema;
@@ -27,17 +28,17 @@ use tokio::sync::oneshot;
 use super::one_write::OneWrite;
 use super::readers::{Length, Read, Readers, Source};
 use super::sql::{Answer, Work};
-use super::{RepositoryError, WriteObserver};
+use super::{RepositoryError, Served, WriteObserver};
 use crate::config::Postgres as Settings;
 use connect::Target;
 use fault::Fault;
-use hold::Hold;
 use link::Link;
 use tx::PostgresTx;
-use writer::{Job, Writer};
+use writer::{Isolation, Job, Writer, must_not_be_gone};
 
 /// The schema that holds the repository of a database.
 pub(super) const SCHEMA: &str = "portcullis";
+pub(super) use apart::{Apart, has_table, lock_table};
 pub(super) use numbers::{last_number, set_last_number, take_time};
 pub(super) use schema::UNFINISHED;
 pub(super) use standby::is_alone;
@@ -47,17 +48,17 @@ pub(super) struct Postgres {
     target: Arc<Target>,
     writer: mpsc::Sender<Job>,
     readers: Readers<Connections>,
-    hold: Hold,
-    /// Grows with every commit of this program: no other one commits while it holds the repository.
+    served: Option<Served>,
+    /// Grows with every commit of this program: no other one commits while it serves.
     commits: Arc<AtomicI64>,
     closed: AtomicBool,
 }
 
 /// What an opening is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Purpose {
-    /// To serve it: no other program may do so.
-    Serve,
+    /// To serve it: every change goes by the row of this instance.
+    Serve(Served),
     /// To look at it, beside one that serves.
     Look,
 }
@@ -124,27 +125,32 @@ impl Postgres {
 
     /// See [`Database::state`](super::Database::state).
     pub(super) fn state(&self) -> Option<i64> {
-        let known = self.hold.is_sure() && !self.closed.load(Ordering::Acquire);
+        let may_act = |served: &Served| served.fencing.may_act();
+        let known =
+            self.served.as_ref().is_none_or(may_act) && !self.closed.load(Ordering::Acquire);
         known.then(|| self.commits.load(Ordering::Acquire))
     }
 
     /// Does `work` in a transaction that sees one state of the database and changes nothing.
     pub(super) async fn read(&self, work: Work) -> Result<Answer, RepositoryError> {
-        self.hold.must_not_be_lost()?;
+        must_not_be_gone(self.served.as_ref())?;
         self.readers.read(work, Length::Any).await
     }
 
     /// The same of work that reads few rows: others may share its transaction.
     pub(super) async fn look(&self, work: Work) -> Result<Answer, RepositoryError> {
-        self.hold.must_not_be_lost()?;
+        must_not_be_gone(self.served.as_ref())?;
         self.readers.read(work, Length::Brief).await
     }
 
     /// Does `work` in a transaction, durable when this returns; an error undoes it whole.
     pub(super) async fn write(&self, work: Work) -> Result<Answer, RepositoryError> {
-        let (answer, told) = oneshot::channel();
-        self.submit(Job::Write(OneWrite::new(work, answer)))?;
-        told.await.map_err(|_| RepositoryError::Closed)?
+        self.write_at(work, Isolation::Serializable).await
+    }
+
+    /// The same of work that begins by locking the one row that all of its kind lock.
+    pub(super) async fn write_in_turn(&self, work: Work) -> Result<Answer, RepositoryError> {
+        self.write_at(work, Isolation::ReadCommitted).await
     }
 
     /// Gives back the room of what was deleted. It is not overwritten: the database's log and its
@@ -161,7 +167,7 @@ impl Postgres {
         self.readers.stop()
     }
 
-    /// Closes it when the work begun is done, and gives it back.
+    /// Closes it when the work begun is done.
     pub(super) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.readers.close().await;
@@ -170,9 +176,6 @@ impl Postgres {
             // An error says that it is closed already.
             let _ = closed.await;
         }
-        let hold = self.hold.clone();
-        // An error says that the program is ending.
-        let _ = tokio::task::spawn_blocking(move || hold.release()).await;
     }
 
     fn start(
@@ -182,32 +185,19 @@ impl Postgres {
         observer: Option<Arc<dyn WriteObserver>>,
     ) -> Result<Self, RepositoryError> {
         let target = Arc::new(Target { settings, schema });
-        let hold = Hold::new();
+        let served = match purpose {
+            Purpose::Serve(served) => Some(served),
+            Purpose::Look => None,
+        };
         let mut link = target.connect()?;
         target.must_not_be_pooled(&mut link)?;
         schema::must_be_there(&mut link, &target)?;
-        if purpose == Purpose::Serve {
-            hold.take(&target)?;
-        }
-        let opened = Self::opened(&target, hold.clone(), link, observer);
-        if opened.is_err() {
-            hold.release();
-        }
-        opened
-    }
-
-    fn opened(
-        target: &Arc<Target>,
-        hold: Hold,
-        mut link: Link,
-        observer: Option<Arc<dyn WriteObserver>>,
-    ) -> Result<Self, RepositoryError> {
-        schema::migrate(&mut link, target, hold.holder().is_some())?;
-        let readers = Readers::start(Connections(Arc::clone(target)))?;
+        schema::migrate(&mut link, &target)?;
+        let readers = Readers::start(Connections(Arc::clone(&target)))?;
         let (jobs, queue) = mpsc::channel();
         let commits = Arc::new(AtomicI64::new(0));
-        let (target, counted) = (Arc::clone(target), Arc::clone(&commits));
-        let writer = Writer::new(Arc::clone(&target), hold.clone(), observer, counted, link);
+        let (of, counted) = (served.clone(), Arc::clone(&commits));
+        let writer = Writer::new(Arc::clone(&target), of, observer, counted, link);
         thread::Builder::new()
             .name("repository-write".to_owned())
             .spawn(move || writer.serve(&queue))
@@ -219,20 +209,20 @@ impl Postgres {
             target,
             writer: jobs,
             readers,
-            hold,
+            served,
             commits,
             closed: AtomicBool::new(false),
         })
     }
 
+    async fn write_at(&self, work: Work, isolation: Isolation) -> Result<Answer, RepositoryError> {
+        let (answer, told) = oneshot::channel();
+        self.submit(Job::Write(OneWrite::new(work, answer), isolation))?;
+        told.await.map_err(|_| RepositoryError::Closed)?
+    }
+
     fn submit(&self, job: Job) -> Result<(), RepositoryError> {
         self.writer.send(job).map_err(|_| RepositoryError::Closed)
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        self.hold.stop();
     }
 }
 

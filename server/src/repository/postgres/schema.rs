@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use super::apart::has_table;
 use super::connect::{Target, quoted};
 use super::dialect;
 use super::fault::Fault;
@@ -15,8 +16,8 @@ use crate::repository::{MIGRATIONS, RepositoryError, schema};
 pub(in crate::repository) const UNFINISHED: &str = "portcullis_unfinished";
 
 /// What the engine has beside the tables of the repository: functions that the common dialect
-/// names, the version of the schema with who holds the repository, and the ids of changes of which
-/// nobody has asked yet whether they were made.
+/// names, the version of the schema with whom servers of earlier versions knew to hold the
+/// repository, and the ids of changes of which nobody has asked yet whether they were made.
 const OWN: &str = "
     CREATE FUNCTION instr(text, text) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE
         AS 'SELECT pg_catalog.strpos($1, $2)';
@@ -106,22 +107,23 @@ pub(super) fn must_be_there(link: &mut Link, target: &Target) -> Result<(), Repo
     })
 }
 
-/// Brings the tables up to date, and compares them with what this program makes. `held`: this
-/// program serves the repository.
+/// Brings the tables up to date, and compares them with what this program makes.
 ///
 /// # Errors
 /// [`RepositoryError::NewerSchema`], `SchemaPutBack`, `SchemaChanged`, `Away`; `Taken` where a
 /// server of an earlier version is at work on it.
-pub(super) fn migrate(link: &mut Link, target: &Target, held: bool) -> Result<(), RepositoryError> {
+pub(super) fn migrate(link: &mut Link, target: &Target) -> Result<(), RepositoryError> {
     in_transaction(link, target, |tx| {
         lock(tx, target)?;
         let found: u32 = tx.query_one("SELECT version FROM engine", &[], |row| row.get(0))?;
-        if !held && (found as usize) < MIGRATIONS.len() {
+        if (found as usize) < MIGRATIONS.len() {
             must_not_be_served(tx, target)?;
         }
         let version = schema::migrate(tx, found, |migration| dialect::migration(migration).into())?;
         if version != found {
-            tx.execute("UPDATE engine SET version = ?1", &params![version])?;
+            // A server of an earlier version that comes back to it changes nothing any more.
+            let sql = "UPDATE engine SET version = ?1, holder = NULL";
+            tx.execute(sql, &params![version])?;
         }
         Ok(())
     })?;
@@ -232,17 +234,23 @@ fn describe(tx: &mut Tx<'_>, schema: &str) -> Result<Shape, RepositoryError> {
 
 /// Tables are not changed under a server of an earlier version, which knows nothing of it.
 fn must_not_be_served(tx: &mut Tx<'_>, target: &Target) -> Result<(), RepositoryError> {
-    let number = lock_number(&target.schema, "hold");
-    let sql = "SELECT pg_try_advisory_xact_lock(?1)";
-    if tx.query_one(sql, &params![number], |row| row.get(0))? {
-        return Ok(());
+    let by = match has_table(tx, "servers")? {
+        true => tx.query_optional("SELECT name FROM servers", &[], |row| row.get(0))?,
+        // Those from before that table held a lock.
+        false => {
+            let number = lock_number(&target.schema, "hold");
+            let sql = "SELECT holder_host FROM engine WHERE NOT pg_try_advisory_xact_lock(?1)";
+            let by = tx.query_optional(sql, &params![number], |row| row.get(0))?;
+            by.map(|by: Option<String>| by.unwrap_or_else(|| "another host".to_owned()))
+        }
+    };
+    match by {
+        None => Ok(()),
+        Some(by) => Err(RepositoryError::Taken {
+            place: target.place(),
+            by,
+        }),
     }
-    let sql = "SELECT holder_host FROM engine";
-    let by: Option<String> = tx.query_one(sql, &[], |row| row.get(0))?;
-    Err(RepositoryError::Taken {
-        place: target.place(),
-        by: by.unwrap_or_else(|| "another host".to_owned()),
-    })
 }
 
 /// One program at a time makes or changes tables. Waits for as long as it takes.

@@ -1,12 +1,15 @@
 //! What of the engine no aggregate shows. Each test returns at once where there is no database.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
+
+use portcullis_common::rotation::UnixMillis;
 
 use super::*;
 use crate::repository::sql::{self, Bind, Value, params};
-use crate::repository::{Fate, Moment, Store};
+use crate::repository::{Fate, Fencing, InstanceId, Moment, Store};
 
 /// A schema of its own; `None`: there is no database to test with.
 async fn schema() -> Option<(Settings, String)> {
@@ -20,8 +23,51 @@ async fn schema() -> Option<(Settings, String)> {
     Some((settings, name))
 }
 
+/// Whether a server may act, as its test says.
+#[derive(Debug, Default)]
+struct Fences {
+    gone: AtomicBool,
+}
+
+impl Fencing for Fences {
+    fn may_act(&self) -> bool {
+        !self.is_gone()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    fn set_gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+}
+
 async fn served(settings: &Settings, schema: &str) -> Result<Postgres, RepositoryError> {
-    Postgres::open(settings.clone(), schema.to_owned(), Purpose::Serve, None).await
+    served_under(settings, schema, None).await
+}
+
+/// Opens it as a server whose row stands.
+async fn served_under(
+    settings: &Settings,
+    schema: &str,
+    observer: Option<Arc<dyn WriteObserver>>,
+) -> Result<Postgres, RepositoryError> {
+    let instance = InstanceId::random();
+    let served = Purpose::Serve(Served {
+        instance,
+        fencing: Arc::new(Fences::default()),
+    });
+    let engine = Postgres::open(settings.clone(), schema.to_owned(), served, observer).await?;
+    testing::run(
+        settings.clone(),
+        schema,
+        &format!(
+            "INSERT INTO servers (instance, name, version, advertised, beat, started_ms)
+             VALUES ('\\x{instance}', 'host', '1', '', '\\x{instance}', 1)"
+        ),
+    );
+    Ok(engine)
 }
 
 fn insert(name: impl Into<String>) -> Work {
@@ -86,33 +132,144 @@ async fn writes_that_fail_take_no_other_with_them_and_texts_come_back_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_server_at_a_time_holds_a_repository_and_others_may_look() {
+async fn others_may_look_at_a_repository_that_is_served() {
     let Some((settings, schema)) = schema().await else {
         return;
     };
     let first = served(&settings, &schema).await.unwrap();
-    let second = served(&settings, &schema).await.err();
-    assert!(
-        matches!(second, Some(RepositoryError::Taken { .. })),
-        "{second:?}"
-    );
     let beside = Postgres::open(settings.clone(), schema.clone(), Purpose::Look, None);
     let beside = beside.await.unwrap();
     assert_eq!(count(&beside).await.unwrap(), 0);
     beside.close().await;
     first.close().await;
     assert_eq!(first.state(), None);
-    served(&settings, &schema).await.unwrap().close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_another_one_has_taken_over_from_changes_and_tells_nothing() {
+async fn tables_are_not_changed_under_a_server_that_is_at_work() {
+    let Some((settings, schema)) = schema().await else {
+        return;
+    };
+    let first = served(&settings, &schema).await.unwrap();
+    let before = "UPDATE engine SET version = version - 1";
+    testing::run(settings.clone(), &schema, before);
+    let second = Postgres::open(settings.clone(), schema.clone(), Purpose::Look, None);
+    let second = second.await.err();
+    assert!(
+        matches!(&second, Some(RepositoryError::Taken { by, .. }) if by == "host"),
+        "{second:?}"
+    );
+    first.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beats_hold_up_no_write_and_no_write_holds_up_a_beat() {
+    let Some((settings, schema)) = schema().await else {
+        return;
+    };
+    let engine = Arc::new(served(&settings, &schema).await.unwrap());
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let (begun, has_begun) = mpsc::channel();
+    let may_go_on = Mutex::new(may_go_on);
+    let writing = Arc::clone(&engine);
+    let writing = tokio::spawn(async move {
+        let work = Work::new(move |tx| {
+            begun.send(()).unwrap();
+            may_go_on.lock().unwrap().recv().unwrap();
+            let sql = "INSERT INTO users (name, created_ms) VALUES ('ada', 1)";
+            tx.execute(sql, &[])
+        });
+        writing.write(work).await.map(drop)
+    });
+    tokio::task::spawn_blocking(move || has_begun.recv().unwrap())
+        .await
+        .unwrap();
+    // Within the transaction that has the row locked, and has read an earlier state of it.
+    let beat = "UPDATE servers SET beat = '\\x00000000000000000000000000000000', links = 7";
+    testing::run(settings.clone(), &schema, beat);
+    // Its end waits for that transaction.
+    let (at, of) = (settings.clone(), schema.clone());
+    let ending = tokio::task::spawn_blocking(move || {
+        testing::run(at, &of, "DELETE FROM servers");
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!ending.is_finished());
+    go_on.send(()).unwrap();
+    writing.await.unwrap().unwrap();
+    ending.await.unwrap();
+    let told = engine.write(insert("eve")).await.map(drop);
+    assert!(matches!(told, Err(RepositoryError::TakenOver)), "{told:?}");
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_row_in_turn_goes_by_what_stands_there_then_and_is_not_run_again() {
+    let Some((settings, schema)) = schema().await else {
+        return;
+    };
+    let engines = [
+        Arc::new(served(&settings, &schema).await.unwrap()),
+        Arc::new(served(&settings, &schema).await.unwrap()),
+    ];
+    let [first, _] = &engines;
+    let row = "INSERT INTO meta (name, value) VALUES ('turns', ?1)";
+    let none = Work::new(move |tx| tx.execute(row, &params![Vec::<u8>::new()]));
+    first.write(none).await.unwrap();
+    let runs = Arc::new(AtomicU32::new(0));
+    let turns = (0..40).map(|turn| {
+        let (engine, runs) = (Arc::clone(&engines[turn % 2]), Arc::clone(&runs));
+        tokio::spawn(async move {
+            let work = Work::new(move |tx| {
+                runs.fetch_add(1, Ordering::Relaxed);
+                let locked = "SELECT value FROM meta WHERE name = 'turns' FOR UPDATE";
+                let mut value: Vec<u8> = tx.query_one(locked, &[], |row| row.get(0))?;
+                value.push(0);
+                let sql = "UPDATE meta SET value = ?1 WHERE name = 'turns'";
+                tx.execute(sql, &params![value])
+            });
+            engine.write_in_turn(work).await.map(drop)
+        })
+    });
+    for told in futures_util::future::join_all(turns).await {
+        told.unwrap().unwrap();
+    }
+    assert_eq!(runs.load(Ordering::Relaxed), 40);
+    let value = "SELECT value FROM meta WHERE name = 'turns'";
+    let value = Work::new(move |tx| tx.query_one(value, &[], |row| row.get::<Vec<u8>>(0)));
+    let value: Vec<u8> = sql::answer(first.read(value).await.unwrap()).unwrap();
+    assert_eq!(value.len(), 40);
+    for engine in engines {
+        engine.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_of_a_transaction_is_that_of_the_database_and_stands_still_in_it() {
+    let Some((settings, schema)) = schema().await else {
+        return;
+    };
+    let engine = served(&settings, &schema).await.unwrap();
+    let work = Work::new(|tx| {
+        let first = tx.now()?;
+        tx.query("SELECT pg_sleep(0.05)", &[], |_| Ok(()))?;
+        Ok((first, tx.now()?))
+    });
+    let (first, again): (UnixMillis, UnixMillis) =
+        sql::answer(engine.write(work).await.unwrap()).unwrap();
+    assert_eq!(first, again);
+    let apart = first.0.abs_diff(portcullis_host::clock::now().0);
+    assert!(apart < 60_000, "{apart}");
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_row_is_gone_changes_and_tells_nothing() {
     let Some((settings, schema)) = schema().await else {
         return;
     };
     let engine = served(&settings, &schema).await.unwrap();
     engine.write(insert("ada")).await.unwrap();
-    testing::run(settings.clone(), &schema, "UPDATE engine SET holder = ''");
+    testing::run(settings.clone(), &schema, "DELETE FROM servers");
     let told = engine.write(insert("eve")).await.map(drop);
     assert!(matches!(told, Err(RepositoryError::TakenOver)), "{told:?}");
     let told = count(&engine).await;
@@ -157,8 +314,7 @@ async fn a_change_whose_commit_got_no_answer_is_made_exactly_once() {
         schema: schema.clone(),
         left: AtomicU32::new(2),
     });
-    let (at, of) = (settings.clone(), schema.clone());
-    let engine = Postgres::open(at, of, Purpose::Serve, Some(observer.clone())).await;
+    let engine = served_under(&settings, &schema, Some(observer.clone())).await;
     let engine = engine.unwrap();
     engine.write(insert("ada")).await.unwrap();
     assert_eq!(observer.left.load(Ordering::Relaxed), 0);

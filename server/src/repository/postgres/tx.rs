@@ -5,6 +5,7 @@ use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
 use futures_util::future::try_join_all;
+use portcullis_common::rotation::UnixMillis;
 use tokio_postgres::Row as TheirRow;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
@@ -13,6 +14,7 @@ use super::dialect;
 use super::fault::Fault;
 use super::link::Link;
 use crate::repository::RepositoryError;
+use crate::repository::columns::from_sql_millis;
 use crate::repository::sql::{Column, Columns, Driver, Row, Value};
 
 /// Statements that are under way at once.
@@ -162,6 +164,16 @@ impl Driver for PostgresTx<'_> {
 
     fn batch(&mut self, sql: &str) -> Result<(), RepositoryError> {
         self.step(sql)
+    }
+
+    fn now(&mut self) -> Result<UnixMillis, RepositoryError> {
+        let sql = "SELECT CAST(extract(epoch FROM now()) * 1000 AS bigint)";
+        let mut now = UnixMillis(0);
+        self.query(sql, &[], &mut |row| {
+            now = from_sql_millis(row.get(0)?);
+            Ok(false)
+        })?;
+        Ok(now)
     }
 }
 

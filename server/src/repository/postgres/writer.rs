@@ -15,12 +15,11 @@ use tokio::sync::oneshot;
 
 use super::connect::Target;
 use super::fault::Fault;
-use super::hold::Hold;
 use super::link::{Link, pause};
 use super::tx::PostgresTx;
 use crate::repository::one_write::OneWrite;
 use crate::repository::sql::{Bind as _, Driver as _, Value};
-use crate::repository::{Fate, Moment, RepositoryError, WriteObserver};
+use crate::repository::{Fate, Moment, RepositoryError, Served, WriteObserver};
 
 /// Writes made durable together at most.
 const MAX_BATCH: usize = 256;
@@ -29,9 +28,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// In which way writes are kept from one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Isolation {
+    /// As if one came after the other: what read something that another changed is made again.
+    Serializable,
+    /// A statement goes by what was committed before it: for work that first locks the one row that
+    /// all of its kind lock, and so comes after whatever had it. As the other kind, whoever waits
+    /// for that row would be made again.
+    ReadCommitted,
+}
+
 /// What the thread is asked for.
 pub(super) enum Job {
-    Write(OneWrite),
+    Write(OneWrite, Isolation),
     /// To give back the room of what was deleted.
     Vacuum(oneshot::Sender<Result<(), RepositoryError>>),
     Close(oneshot::Sender<()>),
@@ -42,7 +52,8 @@ type ChangeId = [u8; 16];
 /// What the thread works with.
 pub(super) struct Writer {
     target: Arc<Target>,
-    hold: Hold,
+    /// `None`: this program changes what nobody serves.
+    served: Option<Served>,
     observer: Option<Arc<dyn WriteObserver>>,
     /// Grows with every commit.
     commits: Arc<AtomicI64>,
@@ -67,14 +78,14 @@ impl Writer {
     /// Of the database that `link` is connected to.
     pub(super) const fn new(
         target: Arc<Target>,
-        hold: Hold,
+        served: Option<Served>,
         observer: Option<Arc<dyn WriteObserver>>,
         commits: Arc<AtomicI64>,
         link: Link,
     ) -> Self {
         Self {
             target,
-            hold,
+            served,
             observer,
             commits,
             link: Some(link),
@@ -87,16 +98,16 @@ impl Writer {
         let mut next = None;
         while let Some(job) = next.take().or_else(|| queue.recv().ok()) {
             match job {
-                Job::Write(first) => {
+                Job::Write(first, isolation) => {
                     let mut batch = vec![first];
                     while batch.len() < MAX_BATCH && next.is_none() {
                         match queue.try_recv() {
-                            Ok(Job::Write(write)) => batch.push(write),
+                            Ok(Job::Write(write, same)) if same == isolation => batch.push(write),
                             Ok(other) => next = Some(other),
                             Err(_) => break,
                         }
                     }
-                    if !self.write(batch, queue) {
+                    if !self.write(batch, isolation, queue) {
                         return;
                     }
                 }
@@ -105,6 +116,7 @@ impl Writer {
                     let _ = answer.send(self.vacuum());
                 }
                 Job::Close(done) => {
+                    self.forget_settled();
                     drop(self);
                     // Nobody waits any more.
                     let _ = done.send(());
@@ -116,10 +128,15 @@ impl Writer {
 
     /// Carries the writes out and answers each. `false`: nobody is answered, and no more is
     /// written.
-    fn write(&mut self, mut batch: Vec<OneWrite>, queue: &mpsc::Receiver<Job>) -> bool {
+    fn write(
+        &mut self,
+        mut batch: Vec<OneWrite>,
+        isolation: Isolation,
+        queue: &mpsc::Receiver<Job>,
+    ) -> bool {
         let until = Instant::now() + PATIENCE;
         let lost = loop {
-            match self.transact(&mut batch, queue) {
+            match self.transact(&mut batch, isolation, queue) {
                 Ok(()) => break None,
                 Err(Lost::Again) => {}
                 Err(Lost::ForNow(_)) if Instant::now() < until => pause(PAUSE),
@@ -136,11 +153,12 @@ impl Writer {
     fn transact(
         &mut self,
         batch: &mut [OneWrite],
+        isolation: Isolation,
         queue: &mpsc::Receiver<Job>,
     ) -> Result<(), Lost> {
-        self.hold.must_not_be_lost().map_err(Lost::Failed)?;
+        must_not_be_gone(self.served.as_ref()).map_err(Lost::Failed)?;
         let id: ChangeId = rand::random();
-        let worth = self.fill(id, batch)?;
+        let worth = self.fill(id, batch, isolation)?;
         if !worth {
             return Ok(());
         }
@@ -164,7 +182,12 @@ impl Writer {
     }
 
     /// Begins a transaction and does what is to be done in it. `false`: there is nothing to commit.
-    fn fill(&mut self, id: ChangeId, batch: &mut [OneWrite]) -> Result<bool, Lost> {
+    fn fill(
+        &mut self,
+        id: ChangeId,
+        batch: &mut [OneWrite],
+        isolation: Isolation,
+    ) -> Result<bool, Lost> {
         let link = match &mut self.link {
             Some(link) => link,
             // The first attempt after a loss, too, finds out whether the database is back.
@@ -176,8 +199,14 @@ impl Writer {
                 })?),
         };
         let mut tx = PostgresTx::new(link);
-        let filled = Self::begin(&mut tx, id, self.settled, &self.hold)
-            .and_then(|held| if held { fill(&mut tx, batch) } else { Ok(None) });
+        let filled = Self::begin(&mut tx, id, isolation, self.settled, self.served.as_ref())
+            .and_then(|stands| {
+                if stands {
+                    fill(&mut tx, batch)
+                } else {
+                    Ok(None)
+                }
+            });
         match (tx.broken(), filled) {
             (Some(Fault::Lost(reason)), _) => {
                 self.link = None;
@@ -194,7 +223,9 @@ impl Writer {
             }
             (None, Ok(None)) => {
                 self.undo();
-                self.hold.lost();
+                if let Some(served) = &self.served {
+                    served.fencing.set_gone();
+                }
                 Err(Lost::Failed(RepositoryError::TakenOver))
             }
             (None, Err(error)) => {
@@ -204,22 +235,27 @@ impl Writer {
         }
     }
 
-    /// Begins. `false`: another server has taken over.
+    /// Begins. `false`: the row of this instance is gone.
     fn begin(
         tx: &mut PostgresTx<'_>,
         id: ChangeId,
+        isolation: Isolation,
         settled: Option<ChangeId>,
-        hold: &Hold,
+        served: Option<&Served>,
     ) -> Result<bool, RepositoryError> {
-        tx.step("BEGIN ISOLATION LEVEL SERIALIZABLE")?;
+        tx.step(match isolation {
+            Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+            Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        })?;
         let settled = settled.as_ref().map_or(Value::Null, |id| id.bind());
-        let inserted = match hold.holder() {
-            // Locked, so that a server that takes over waits for this transaction.
-            Some(holder) => tx.execute(
-                "WITH held AS (SELECT 1 FROM engine WHERE holder = ?3 FOR SHARE),
+        let inserted = match served {
+            // Locked, so that whoever ends this instance waits for this transaction. Its beats do
+            // not change what this lock is on, and wait for nothing.
+            Some(served) => tx.execute(
+                "WITH own AS (SELECT 1 FROM servers WHERE instance = ?3 FOR KEY SHARE),
                       gone AS (DELETE FROM engine_changes WHERE id = ?2)
-                 INSERT INTO engine_changes (id) SELECT ?1 FROM held",
-                &[id.bind(), settled, holder.bind()],
+                 INSERT INTO engine_changes (id) SELECT ?1 FROM own",
+                &[id.bind(), settled, served.instance.bind()],
             ),
             None => tx.execute(
                 "WITH gone AS (DELETE FROM engine_changes WHERE id = ?2)
@@ -280,7 +316,7 @@ impl Writer {
             // Whoever came later is told at once: of what they ask nothing was begun.
             loop {
                 match queue.try_recv() {
-                    Ok(Job::Write(write)) => write.tell(Some(&away)),
+                    Ok(Job::Write(write, _)) => write.tell(Some(&away)),
                     Ok(Job::Vacuum(answer)) => drop(answer.send(Err(away.again()))),
                     Ok(Job::Close(done)) => {
                         let _ = done.send(());
@@ -299,6 +335,14 @@ impl Writer {
         let undone = self.link.as_ref().map(|link| link.batch("ROLLBACK"));
         if !matches!(undone, Some(Ok(()))) {
             self.link = None;
+        }
+    }
+
+    /// Removes the id of a transaction of which all is known. Where this fails, a few bytes stay.
+    fn forget_settled(&mut self) {
+        if let (Some(link), Some(id)) = (&mut self.link, self.settled.take()) {
+            let sql = "DELETE FROM engine_changes WHERE id = ?1";
+            let _ = PostgresTx::new(link).execute(sql, &[id.bind()]);
         }
     }
 
@@ -321,6 +365,15 @@ impl Writer {
     fn fate(&self, moment: Moment) -> Fate {
         let observer = self.observer.as_ref();
         observer.map_or(Fate::GoOn, |observer| observer.at(moment))
+    }
+}
+
+/// # Errors
+/// [`RepositoryError::TakenOver`].
+pub(super) fn must_not_be_gone(served: Option<&Served>) -> Result<(), RepositoryError> {
+    match served.is_some_and(|served| served.fencing.is_gone()) {
+        true => Err(RepositoryError::TakenOver),
+        false => Ok(()),
     }
 }
 

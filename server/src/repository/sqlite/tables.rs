@@ -7,14 +7,15 @@ use crate::repository::RepositoryError;
 use crate::repository::sql::{Tx, params};
 use crate::repository::transfer::Table;
 
-/// All tables, each after those that it refers to.
+/// All tables that make up a repository, each after those that it refers to: not the servers that
+/// are at work on one.
 ///
 /// # Errors
 /// [`RepositoryError`].
 pub(in crate::repository) fn tables() -> Result<Vec<Table>, RepositoryError> {
     let made = shape::made()?;
     let mut statement = made.prepare(
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_' ORDER BY name",
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_' AND name <> 'servers' ORDER BY name",
     )?;
     let named = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut waiting = Vec::new();

@@ -1,5 +1,7 @@
 //! A transaction of SQLite, and what its errors mean.
 
+use portcullis_common::rotation::UnixMillis;
+use portcullis_host::clock;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, ToSql, params_from_iter};
 
@@ -53,6 +55,10 @@ impl Driver for SqliteTx<'_> {
 
     fn batch(&mut self, sql: &str) -> Result<(), RepositoryError> {
         Ok(self.0.execute_batch(sql)?)
+    }
+
+    fn now(&mut self) -> Result<UnixMillis, RepositoryError> {
+        Ok(clock::now())
     }
 }
 

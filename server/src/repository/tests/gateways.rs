@@ -134,10 +134,10 @@ async fn a_change_that_a_reader_tried_first_is_stored_and_where_there_is_none_no
         .add("host1", Reach::DialOut, &stored, NOW)
         .await
         .unwrap();
-    let looked = gateways.update_where_changed(id, |registration, _| registration.pairing_until);
+    let looked = gateways.update_where_changed(id, |registration, _, _| registration.pairing_until);
     assert_eq!(looked.await.unwrap(), Some(NOW.plus(20)));
     let closed =
-        gateways.update_where_changed(id, |registration, _| registration.pairing_until.take());
+        gateways.update_where_changed(id, |registration, _, _| registration.pairing_until.take());
     assert_eq!(closed.await.unwrap(), Some(NOW.plus(20)));
     let row = fixture.another().await.gateways().find(id).await.unwrap();
     assert_eq!(row.unwrap().registration.pairing_until, None);
@@ -156,7 +156,7 @@ async fn a_gateway_seen_with_its_change_has_no_error_any_more() {
     for (seen, error) in [(None, Some("away".to_owned())), (Some(NOW.plus(5)), None)] {
         gateways.failed("host1", "away").await.unwrap();
         gateways
-            .update_seen(id, move |_, _| ((), seen))
+            .update_seen(id, move |_, _, _| ((), seen))
             .await
             .unwrap();
         let row = gateways.find("host1").await.unwrap().unwrap();

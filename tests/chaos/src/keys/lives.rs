@@ -88,6 +88,7 @@ impl World {
             server_id,
             repository,
             keys,
+            ..
         } = unlocked.map_err(|error| error.to_string())?;
         self.server_id = server_id;
         let audit = AuditLog::open(&repository, server_id, &config.audit)

@@ -1,8 +1,8 @@
 //! All that a site does, with kills on both sides.
 
-use portcullis_tests::harness::{Scripts, Server, eventually};
+use portcullis_tests::harness::{Scripts, eventually};
 
-use crate::{Central, over_tls};
+use crate::Central;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run servers"]
@@ -48,30 +48,4 @@ async fn gateways_calls_and_rotations_outlive_kills_of_server_and_database() {
     assert_eq!((report.synchronized, report.total), (2, 2), "{report:?}");
     call_both(&central, "last").await;
     central.audit_is_sound();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs PostgreSQL: tests/run servers"]
-async fn a_second_server_is_refused_until_the_first_is_gone() {
-    let mut central = Central::start().await;
-    let data = central.site.folder("second");
-    let config = over_tls(&central.site, &central.postgres);
-    let mut second = Server::configured(&central.site, "second", &data, &config);
-    // Another host of the site, with the same secret and the same knowledge.
-    for entry in std::fs::read_dir(&central.server.data).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_name().unwrap() != "lock" {
-            std::fs::copy(&path, data.join(path.file_name().unwrap())).unwrap();
-        }
-    }
-    second
-        .cli("serve")
-        .refused()
-        .saying("uses the repository")
-        .saying("only one may do so at a time");
-    let name = central.admin.add_gateway("still", "127.0.0.1:9", false);
-    name.await;
-    central.server.kill();
-    let admin = second.serve().await;
-    assert_eq!(admin.gateway("still").await.name, "still");
 }

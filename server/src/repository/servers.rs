@@ -1,0 +1,304 @@
+//! The servers that are at work on the repository: one row for each instance.
+//!
+//! Where servers share a database, these rows are read and written in transactions of their own, on
+//! a connection of their own: no batch of other writes holds up a beat.
+
+use std::fmt;
+
+use portcullis_common::rotation::UnixMillis;
+use rand::RngExt;
+
+use super::columns::{from_sql_millis, to_sql_millis};
+use super::engine::Apart;
+use super::instance::InstanceId;
+use super::sql::{self, Bind, Column, FromColumn, Row, Tx, Value, Work, params};
+use super::{Database, RepositoryError, Store, postgres};
+
+/// Whether a program that serves a repository may act on it: asked by whoever writes, told by
+/// whoever keeps its row.
+pub trait Fencing: fmt::Debug + Send + Sync {
+    /// Whether nobody else can have ended it by now.
+    fn may_act(&self) -> bool;
+
+    /// Whether its row is gone.
+    fn is_gone(&self) -> bool;
+
+    /// Its row was found to be gone.
+    fn set_gone(&self);
+}
+
+/// Who serves a repository.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// The instance whose row has to stand for each of its writes.
+    pub instance: InstanceId,
+    /// Whether it may act.
+    pub fencing: std::sync::Arc<dyn Fencing>,
+}
+
+/// What an instance writes into its row again and again. Each is random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat([u8; 16]);
+
+impl Beat {
+    /// One that was never there before.
+    pub fn random() -> Self {
+        Self(rand::rng().random())
+    }
+}
+
+impl Bind for Beat {
+    fn bind(&self) -> Value<'_> {
+        self.0.bind()
+    }
+}
+
+impl FromColumn for Beat {
+    fn from_column(column: Column<'_>) -> Option<Self> {
+        match column {
+            Column::Blob(bytes) => bytes.try_into().ok().map(Self),
+            _ => None,
+        }
+    }
+}
+
+/// A server that comes.
+#[derive(Clone, Debug)]
+pub struct NewServer {
+    /// Its instance.
+    pub instance: InstanceId,
+    /// Its first beat.
+    pub beat: Beat,
+    /// Its name among the servers of the repository.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where other servers reach it; empty: nowhere.
+    pub advertised: String,
+    /// Tells the lock file that it holds from any other; `None`: it holds none.
+    pub lock_file: Option<Vec<u8>>,
+    /// When it was started, by its own clock.
+    pub started: UnixMillis,
+}
+
+/// What a server has to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Links that it holds.
+    pub links: u64,
+    /// Calls that are under way.
+    pub calls: u64,
+    /// What went wrong last; `None`: nothing.
+    pub last_error: Option<String>,
+}
+
+/// A server, as its row says.
+#[derive(Clone, Debug)]
+pub struct ServerRow {
+    /// Its instance.
+    pub instance: InstanceId,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Where other servers reach it; empty: nowhere.
+    pub advertised: String,
+    /// Its beat.
+    pub beat: Beat,
+    /// Tells the lock file that it holds from any other.
+    pub lock_file: Option<Vec<u8>>,
+    /// When it was started, by its own clock.
+    pub started: UnixMillis,
+    /// What it had to do when it last said so.
+    pub load: Load,
+    /// It takes no new links.
+    pub drained: bool,
+}
+
+/// The rows of the servers, wherever they are.
+#[derive(Clone, Debug)]
+pub struct ServerRows {
+    place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    /// In a file, which is one server's.
+    File(Database),
+    /// In a database, on a connection of its own.
+    Apart(Apart),
+}
+
+impl ServerRows {
+    /// Those of a repository that is not open yet; `None`: it is in a file.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Open`]: a thread cannot be had.
+    pub fn open(store: &Store) -> Result<Option<Self>, RepositoryError> {
+        let apart = Apart::of(store)?;
+        Ok(apart.map(|apart| Self {
+            place: Place::Apart(apart),
+        }))
+    }
+
+    /// Those of a repository in a file.
+    pub fn in_file(database: &Database) -> Self {
+        Self {
+            place: Place::File(database.clone()),
+        }
+    }
+
+    /// All of them, by name. Where an earlier version made the repository, there are none.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn list(&self) -> Result<Vec<ServerRow>, RepositoryError> {
+        let is_apart = matches!(self.place, Place::Apart(_));
+        self.change(
+            move |tx| match is_apart && !postgres::has_table(tx, "servers")? {
+                true => Ok(Vec::new()),
+                false => list(tx),
+            },
+        )
+        .await
+    }
+
+    /// Puts in the row of a server that comes, unless `bars` says that one of the others is in its
+    /// way: gives that one then. Others come before it or after it.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn join(
+        &self,
+        new: NewServer,
+        bars: fn(&ServerRow) -> bool,
+    ) -> Result<Option<ServerRow>, RepositoryError> {
+        let is_apart = matches!(self.place, Place::Apart(_));
+        self.change(move |tx| {
+            if is_apart {
+                postgres::lock_table(tx, "servers")?;
+            } else {
+                // The lock of the data folder proves that whoever was here is gone.
+                tx.execute("DELETE FROM servers", &[])?;
+            }
+            // The answer to an earlier attempt may have been lost.
+            let other = |row: &ServerRow| row.instance != new.instance && bars(row);
+            if let Some(row) = list(tx)?.into_iter().find(other) {
+                return Ok(Some(row));
+            }
+            tx.execute(
+                "INSERT INTO servers (instance, name, version, advertised, beat, lock_file, started_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (instance) DO NOTHING",
+                &params![
+                    new.instance,
+                    new.name,
+                    new.version,
+                    new.advertised,
+                    new.beat,
+                    new.lock_file,
+                    to_sql_millis(new.started)
+                ],
+            )?;
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Gives an instance the beat `next`, provided that its row stands with the beat `last`; one
+    /// whose acknowledgement was lost may be given again. Gives all rows as they are then; `None`:
+    /// its own is gone, or another program beats in its place.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: nobody knows.
+    pub async fn renew(
+        &self,
+        instance: InstanceId,
+        last: Beat,
+        next: Beat,
+        load: Load,
+    ) -> Result<Option<Vec<ServerRow>>, RepositoryError> {
+        self.change(move |tx| {
+            let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            let renewed = tx.execute(
+                "UPDATE servers SET beat = ?3, links = ?4, calls = ?5, last_error = ?6
+                 WHERE instance = ?1 AND (beat = ?2 OR beat = ?3)",
+                &params![
+                    instance,
+                    last,
+                    next,
+                    count(load.links),
+                    count(load.calls),
+                    load.last_error
+                ],
+            )?;
+            match renewed {
+                0 => Ok(None),
+                _ => list(tx).map(Some),
+            }
+        })
+        .await
+    }
+
+    /// Ends an instance, provided that its beat is still this one. `false`: it is not.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn end(&self, instance: InstanceId, beat: Beat) -> Result<bool, RepositoryError> {
+        self.change(move |tx| {
+            let sql = "DELETE FROM servers WHERE instance = ?1 AND beat = ?2";
+            Ok(tx.execute(sql, &params![instance, beat])? > 0)
+        })
+        .await
+    }
+
+    /// Removes the row of an instance that is gone, or about to be.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn remove(&self, instance: InstanceId) -> Result<(), RepositoryError> {
+        self.change(move |tx| {
+            let sql = "DELETE FROM servers WHERE instance = ?1";
+            tx.execute(sql, &params![instance]).map(drop)
+        })
+        .await
+    }
+
+    async fn change<T, F>(&self, work: F) -> Result<T, RepositoryError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, RepositoryError> + Send + 'static,
+    {
+        match &self.place {
+            Place::File(database) => database.write(work).await,
+            Place::Apart(apart) => sql::answer(apart.write(Work::new(work)).await?),
+        }
+    }
+}
+
+fn list(tx: &mut Tx<'_>) -> Result<Vec<ServerRow>, RepositoryError> {
+    tx.query(
+        "SELECT instance, name, version, advertised, beat, lock_file, started_ms, links, calls, last_error, drained
+         FROM servers ORDER BY name, instance",
+        &[],
+        read,
+    )
+}
+
+fn read(row: &Row<'_>) -> Result<ServerRow, RepositoryError> {
+    let count = |index| row.get::<i64>(index).map(i64::unsigned_abs);
+    Ok(ServerRow {
+        instance: row.get(0)?,
+        name: row.get(1)?,
+        version: row.get(2)?,
+        advertised: row.get(3)?,
+        beat: row.get(4)?,
+        lock_file: row.get(5)?,
+        started: from_sql_millis(row.get(6)?),
+        load: Load {
+            links: count(7)?,
+            calls: count(8)?,
+            last_error: row.get(9)?,
+        },
+        drained: row.get(10)?,
+    })
+}

@@ -1,0 +1,104 @@
+//! The beats of this server, and what it sees of those of others.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use super::watcher::Watcher;
+use super::{Inner, Seen, end, lock};
+use crate::repository::{Beat, RepositoryError, ServerRow};
+
+/// From one beat to the next.
+const BEAT: Duration = Duration::from_secs(2);
+/// From one that was not acknowledged to the next attempt.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// In which those gather that want a beat.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// Beats until the row of this server is gone, or nobody has the server any more.
+pub(super) async fn keep(server: Weak<Inner>) {
+    let Some(inner) = server.upgrade() else {
+        return;
+    };
+    let wanted = Arc::clone(&inner.wanted);
+    let mut beats = Beats {
+        last: inner.own.beat,
+        unanswered: None,
+        watcher: Watcher::default(),
+    };
+    drop(inner);
+    pause(BEAT, &wanted).await;
+    while let Some(inner) = server.upgrade() {
+        let began = Instant::now();
+        let rest = match beats.renew(&inner).await {
+            Ok(true) => BEAT,
+            Ok(false) => {
+                inner.fence.set_gone();
+                inner.gone.send_replace(true);
+                inner.acknowledged.send_replace(());
+                return;
+            }
+            Err(error) => {
+                inner.failed(&error);
+                AGAIN
+            }
+        };
+        drop(inner);
+        pause(rest.saturating_sub(began.elapsed()), &wanted).await;
+    }
+}
+
+/// Waits for so long, or until soon after a beat is wanted.
+async fn pause(time: Duration, wanted: &Notify) {
+    if timeout(time, wanted.notified()).await.is_ok() {
+        sleep(GATHER).await;
+    }
+}
+
+struct Beats {
+    /// The last one that was acknowledged.
+    last: Beat,
+    /// The one after it, of which nobody knows whether it was written.
+    unanswered: Option<Beat>,
+    watcher: Watcher,
+}
+
+impl Beats {
+    /// Beats once. `false`: the row of this server is gone.
+    async fn renew(&mut self, inner: &Inner) -> Result<bool, RepositoryError> {
+        let next = *self.unanswered.get_or_insert_with(Beat::random);
+        let sent = Instant::now();
+        let own = inner.own.instance;
+        let renewed = inner.rows.renew(own, self.last, next, inner.load());
+        let Some(mut rows) = renewed.await? else {
+            return Ok(false);
+        };
+        inner.fence.renewed(sent);
+        inner.acknowledged.send_replace(());
+        inner.went_well();
+        self.last = next;
+        self.unanswered = None;
+        rows.retain(|row| row.instance != own);
+        self.look(inner, sent, rows).await;
+        Ok(true)
+    }
+
+    /// Ends those whose beat stands, and keeps what was seen.
+    async fn look(&mut self, inner: &Inner, asked: Instant, rows: Vec<ServerRow>) {
+        let beats = rows.iter().map(|row| (row.instance, row.beat));
+        for (instance, beat) in self.watcher.saw(asked, Instant::now(), beats) {
+            if let Err(error) = end(&inner.rows, instance, beat).await {
+                tracing::warn!(%error, %instance, "cannot end a server whose beat stands");
+            }
+        }
+        let age = |row: &ServerRow| self.watcher.age(row.instance).unwrap_or_default();
+        let seen = rows.into_iter().map(|row| Seen {
+            age: age(&row),
+            row,
+        });
+        *lock(&inner.seen) = seen.collect();
+    }
+}

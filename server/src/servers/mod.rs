@@ -1,0 +1,325 @@
+//! Being one of several servers on a repository.
+//!
+//! ```text
+//!   open ── wait until nobody is in the way ── row put in ── beats ── leave: row removed
+//!           (a beat that stands for 10 s:                    │
+//!            its row is deleted)                             ├─ acknowledged: Fence is renewed
+//!                                                            └─ row gone: the instance has ended
+//! ```
+//!
+//! Only that its row is deleted ends an instance, and nothing revives it. No clock of two hosts is
+//! compared: each server goes by how long it has seen a beat stand itself, and [`Fence`] by when
+//! this one sent its last acknowledged renewal. In a file a server is alone: it has a row, and no
+//! beats.
+
+mod beats;
+mod fence;
+mod joining;
+mod watcher;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use portcullis_host::clock;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+
+use crate::config::Config;
+use crate::repository::{
+    Beat, Database, InstanceId, Load, NewServer, RepositoryError, ServerRow, ServerRows, Store,
+    WriteObserver,
+};
+pub use fence::{Fence, MAY_DISPATCH, MUST_CLOSE};
+pub use joining::Waiting;
+pub use watcher::{ENDED_AFTER, Watcher};
+
+/// A server that comes.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Its name among the servers of its repository.
+    pub name: String,
+    /// Where other servers reach it; empty: nowhere.
+    pub advertised: String,
+    /// Tells the lock file that it holds from any other; `None`: it holds none.
+    pub lock_file: Option<Vec<u8>>,
+}
+
+impl Arrival {
+    /// The server of a configuration, which holds this lock file.
+    pub fn of(config: &Config, lock_file: Option<Vec<u8>>) -> Self {
+        let host = || {
+            let host = rustix::system::uname();
+            host.nodename().to_string_lossy().into_owned()
+        };
+        Self {
+            name: config.server.name.clone().unwrap_or_else(host),
+            advertised: String::new(),
+            lock_file,
+        }
+    }
+}
+
+/// Another server, as this one saw it last.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its row.
+    pub row: ServerRow,
+    /// For how long its beat is known to stand.
+    pub age: Duration,
+}
+
+/// What this server is among those that serve its repository. Cheap to clone.
+#[derive(Clone)]
+pub struct Member {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    rows: ServerRows,
+    fence: Fence,
+    own: NewServer,
+    /// What it says of itself with each beat.
+    load: Mutex<Option<Box<dyn Fn() -> Load + Send + Sync>>>,
+    /// What went wrong last.
+    last_error: Mutex<Option<String>>,
+    /// The last beat was not acknowledged.
+    failing: AtomicBool,
+    seen: Mutex<Vec<Seen>>,
+    gone: watch::Sender<bool>,
+    /// A beat is wanted at once.
+    wanted: Arc<Notify>,
+    /// Changes with each beat that is acknowledged.
+    acknowledged: watch::Sender<()>,
+    beating: Mutex<Option<AbortHandle>>,
+}
+
+/// Opens a repository to serve it: waits until nobody is in the way, puts in the row of this
+/// instance, and keeps it. Whatever decides is read afterwards. `waiting` is told for whom it
+/// waits; without it, a server that is at work is not waited for.
+///
+/// # Errors
+/// Those of [`Database::serve`].
+pub async fn open(
+    store: &Store,
+    arrival: Arrival,
+    waiting: Option<Waiting<'_>>,
+    observer: Option<Arc<dyn WriteObserver>>,
+) -> Result<(Database, Member), RepositoryError> {
+    let Some(rows) = ServerRows::open(store)? else {
+        let fence = Fence::alone();
+        let database = Database::serve(store, Arc::new(fence.clone()), observer).await?;
+        let member = Member::new(ServerRows::in_file(&database), fence, arrival, &database);
+        member.put_in_file().await;
+        return Ok((database, member));
+    };
+    let fence = Fence::shared();
+    let lock_file = arrival.lock_file.clone();
+    joining::wait(&rows, store, lock_file.as_deref(), waiting).await?;
+    let database = Database::serve(store, Arc::new(fence.clone()), observer).await?;
+    let member = Member::new(rows, fence, arrival, &database);
+    match member.join(store, waiting).await {
+        Ok(()) => Ok((database, member)),
+        Err(error) => {
+            database.close().await;
+            Err(error)
+        }
+    }
+}
+
+impl Member {
+    fn new(rows: ServerRows, fence: Fence, arrival: Arrival, database: &Database) -> Self {
+        let Arrival {
+            name,
+            advertised,
+            lock_file,
+        } = arrival;
+        Self {
+            inner: Arc::new(Inner {
+                rows,
+                fence,
+                own: NewServer {
+                    instance: database.instance(),
+                    beat: Beat::random(),
+                    name,
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    advertised,
+                    lock_file,
+                    started: clock::now(),
+                },
+                load: Mutex::default(),
+                last_error: Mutex::default(),
+                failing: AtomicBool::new(false),
+                seen: Mutex::default(),
+                gone: watch::Sender::new(false),
+                wanted: Arc::default(),
+                acknowledged: watch::Sender::new(()),
+                beating: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Which instance this server is.
+    pub fn instance(&self) -> InstanceId {
+        self.inner.own.instance
+    }
+
+    /// Its name among the servers of the repository.
+    pub fn name(&self) -> &str {
+        &self.inner.own.name
+    }
+
+    /// What it may do.
+    pub fn fence(&self) -> &Fence {
+        &self.inner.fence
+    }
+
+    /// With each beat it says of itself what `load` tells.
+    pub fn tells(&self, load: impl Fn() -> Load + Send + Sync + 'static) {
+        *lock(&self.inner.load) = Some(Box::new(load));
+    }
+
+    /// The other servers, as they were seen with the last beat.
+    pub fn others(&self) -> Vec<Seen> {
+        lock(&self.inner.seen).clone()
+    }
+
+    /// Its own row, as it is now.
+    pub fn row(&self) -> ServerRow {
+        let own = &self.inner.own;
+        ServerRow {
+            instance: own.instance,
+            name: own.name.clone(),
+            version: own.version.clone(),
+            advertised: own.advertised.clone(),
+            beat: own.beat,
+            lock_file: own.lock_file.clone(),
+            started: own.started,
+            load: self.inner.load(),
+            drained: false,
+        }
+    }
+
+    /// Resolves when its row is gone: another server has ended it. It does nothing any more then.
+    pub async fn gone(&self) {
+        let mut gone = self.inner.gone.subscribe();
+        // The sender lives as long as this.
+        let _ = gone.wait_for(|gone| *gone).await;
+    }
+
+    /// Beats at once. `true`: a beat that was sent after this was asked for is acknowledged; one
+    /// serves all that wait.
+    pub async fn renew(&self) -> bool {
+        let asked = Instant::now();
+        let mut acknowledged = self.inner.acknowledged.subscribe();
+        self.inner.wanted.notify_one();
+        loop {
+            let last = self.inner.fence.last_renewal();
+            if self.inner.fence.is_gone() {
+                return false;
+            }
+            if last.is_some_and(|sent| sent >= asked) {
+                return true;
+            }
+            // The sender lives as long as this.
+            let _ = acknowledged.changed().await;
+        }
+    }
+
+    /// It is about to end, and writes nothing any more: whoever waits comes in its place.
+    pub async fn leave(&self) {
+        if let Some(beating) = lock(&self.inner.beating).take() {
+            beating.abort();
+        }
+        if self.inner.fence.has_beats() && !self.inner.fence.is_gone() {
+            let removed = self.inner.rows.remove(self.instance()).await;
+            if let Err(error) = removed {
+                tracing::warn!(%error, "the row of this server stays: others find that it is gone");
+            }
+        }
+    }
+
+    /// In a file: in the place of whatever row is there. A full disk keeps no server from running.
+    async fn put_in_file(&self) {
+        let own = self.inner.own.clone();
+        if let Err(error) = self.inner.rows.join(own, |_| false).await {
+            tracing::warn!(%error, "this start is not written down in the repository");
+        }
+    }
+
+    /// In a database: puts the row in, and beats from then on.
+    async fn join(
+        &self,
+        store: &Store,
+        waiting: Option<Waiting<'_>>,
+    ) -> Result<(), RepositoryError> {
+        let inner = &self.inner;
+        loop {
+            let sent = Instant::now();
+            let joined = inner.rows.join(inner.own.clone(), joining::bars).await?;
+            if joined.is_none() {
+                inner.fence.renewed(sent);
+                break;
+            }
+            // Another one was faster.
+            let lock_file = inner.own.lock_file.as_deref();
+            joining::wait(&inner.rows, store, lock_file, waiting).await?;
+        }
+        let beating = tokio::spawn(beats::keep(Arc::downgrade(inner)));
+        *lock(&inner.beating) = Some(beating.abort_handle());
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// What it has to do now.
+    fn load(&self) -> Load {
+        let told = lock(&self.load).as_ref().map(|load| load());
+        Load {
+            last_error: lock(&self.last_error).clone(),
+            ..told.unwrap_or_default()
+        }
+    }
+
+    /// A beat was not acknowledged.
+    fn failed(&self, error: &RepositoryError) {
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "a beat of this server is not acknowledged: after seven seconds no call leaves, after twenty links are closed");
+        }
+        *lock(&self.last_error) = Some(error.to_string());
+    }
+
+    /// A beat was acknowledged.
+    fn went_well(&self) {
+        if self.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("the beats of this server are acknowledged again");
+        }
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member")
+            .field("own", &self.inner.own)
+            .field("fence", &self.inner.fence)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ends an instance, provided that its beat is still this one.
+async fn end(rows: &ServerRows, instance: InstanceId, beat: Beat) -> Result<bool, RepositoryError> {
+    let ended = rows.end(instance, beat).await?;
+    if ended {
+        tracing::warn!(%instance, "ended a server whose beat has stood for ten seconds");
+    }
+    Ok(ended)
+}
+
+/// What these locks guard is whole at every moment, whoever panicked meanwhile.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

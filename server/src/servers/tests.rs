@@ -1,0 +1,196 @@
+//! Servers on one database, and one in a file. Where there is no database, the former return at
+//! once.
+
+use std::path::Path;
+use std::sync::atomic::AtomicU32;
+
+use tokio::time::{sleep, timeout};
+
+use super::*;
+use crate::repository::{on_postgres, tamper, test_place};
+
+/// Longer than any of these waits takes.
+const LONG: Duration = Duration::from_secs(30);
+
+/// A repository of its own.
+struct Site {
+    store: Store,
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.db");
+        Database::create(&path).await.unwrap().close().await;
+        Self {
+            store: test_place(&path),
+            folder,
+        }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("test.db")
+    }
+
+    /// A server of this name comes, and waits for nobody.
+    async fn come(
+        &self,
+        name: &str,
+        lock_file: Option<&[u8]>,
+    ) -> Result<(Database, Member), RepositoryError> {
+        open(&self.store, arrival(name, lock_file), None, None).await
+    }
+}
+
+fn arrival(name: &str, lock_file: Option<&[u8]>) -> Arrival {
+    Arrival {
+        name: name.to_owned(),
+        advertised: "host:9280".to_owned(),
+        lock_file: lock_file.map(<[u8]>::to_vec),
+    }
+}
+
+/// Writes something.
+async fn write(database: &Database) -> Result<(), RepositoryError> {
+    database.meta().set_server_time(1, 1).await
+}
+
+async fn rows(database: &Database, member: &Member) -> Vec<ServerRow> {
+    assert_eq!(database.instance(), member.instance());
+    member.inner.rows.list().await.unwrap()
+}
+
+#[tokio::test]
+async fn in_a_file_there_is_the_row_of_the_last_start_and_no_beat() {
+    if on_postgres() {
+        return;
+    }
+    let site = Site::new().await;
+    let (database, first) = site.come("one", None).await.unwrap();
+    assert!(first.fence().may_dispatch(Instant::now()) && !first.fence().has_beats());
+    // One that was killed.
+    database.close().await;
+    let (database, second) = site.come("two", None).await.unwrap();
+    let found = rows(&database, &second).await;
+    assert_eq!(found.len(), 1);
+    let row = found.first().unwrap();
+    assert_eq!((row.instance, &*row.name), (second.instance(), "two"));
+    assert_eq!(row.advertised, "host:9280");
+    write(&database).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_server_is_refused_while_the_first_beats_and_comes_when_it_leaves() {
+    let site = Site::new().await;
+    if !on_postgres() {
+        return;
+    }
+    let (database, first) = site.come("one", Some(b"a")).await.unwrap();
+    let refused = site.come("two", Some(b"b")).await.map(drop);
+    assert!(
+        matches!(&refused, Err(RepositoryError::Taken { by, .. }) if by == "one"),
+        "{refused:?}"
+    );
+    write(&database).await.unwrap();
+    let told = AtomicU32::new(0);
+    let waiting = |by: &str| {
+        assert_eq!(by, "one");
+        told.fetch_add(1, Ordering::Relaxed);
+    };
+    let standing_by = open(
+        &site.store,
+        arrival("two", Some(b"b")),
+        Some(&waiting),
+        None,
+    );
+    let leaves = async {
+        sleep(Duration::from_secs(3)).await;
+        database.close().await;
+        first.leave().await;
+    };
+    let (second, ()) = tokio::join!(timeout(LONG, standing_by), leaves);
+    let (database, second) = second.unwrap().unwrap();
+    assert!(told.load(Ordering::Relaxed) > 2);
+    write(&database).await.unwrap();
+    assert_eq!(rows(&database, &second).await.len(), 1);
+    database.close().await;
+    second.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_with_the_lock_file_of_a_former_one_ends_it_at_once() {
+    let site = Site::new().await;
+    if !on_postgres() {
+        return;
+    }
+    let (former, killed) = site.come("one", Some(b"a")).await.unwrap();
+    let began = Instant::now();
+    let (database, again) = site.come("one", Some(b"a")).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(5));
+    write(&database).await.unwrap();
+    // Whatever is left of the former writes nothing, and finds out by itself.
+    let told = write(&former).await;
+    assert!(matches!(told, Err(RepositoryError::TakenOver)), "{told:?}");
+    timeout(LONG, killed.gone()).await.unwrap();
+    assert!(killed.fence().is_gone() && !former.may_act());
+    // It has nothing to take away any more.
+    killed.leave().await;
+    assert_eq!(rows(&database, &again).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_beat_stands_is_ended_and_taken_over_from() {
+    let site = Site::new().await;
+    if !on_postgres() {
+        return;
+    }
+    let (former, stopped) = site.come("one", None).await.unwrap();
+    if let Some(beating) = lock(&stopped.inner.beating).take() {
+        beating.abort();
+    }
+    let began = Instant::now();
+    let came = timeout(LONG, site.come("two", None)).await.unwrap();
+    let (database, second) = came.unwrap();
+    assert!(began.elapsed() >= ENDED_AFTER, "{:?}", began.elapsed());
+    // Before that, it has stopped by itself.
+    assert!(!stopped.fence().may_dispatch(Instant::now()));
+    assert!(!former.may_act() && former.state().is_none());
+    let told = write(&former).await;
+    assert!(matches!(told, Err(RepositoryError::TakenOver)), "{told:?}");
+    write(&database).await.unwrap();
+    assert_eq!(second.others().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beats_go_on_while_a_batch_is_held_up_and_end_with_the_row() {
+    let site = Site::new().await;
+    if !on_postgres() {
+        return;
+    }
+    let (database, member) = site.come("one", None).await.unwrap();
+    let asked = Instant::now();
+    assert!(timeout(LONG, member.renew()).await.unwrap());
+    assert!(asked.elapsed() < Duration::from_secs(1));
+    let first = member.fence().last_renewal().unwrap();
+    assert!(first >= asked);
+    member.tells(|| Load {
+        links: 3,
+        ..Load::default()
+    });
+    let renewed = async {
+        while member.fence().last_renewal() == Some(first) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(LONG, renewed).await.unwrap();
+    let found = rows(&database, &member).await;
+    assert_eq!(found.first().unwrap().load.links, 3);
+    // Another program that beats in its place is found out, too.
+    let beat = "UPDATE servers SET beat = x'00000000000000000000000000000000'";
+    tamper(Path::new(&site.path()), beat);
+    timeout(LONG, member.gone()).await.unwrap();
+    assert!(member.fence().is_gone() && !member.renew().await);
+    let told = write(&database).await;
+    assert!(matches!(told, Err(RepositoryError::TakenOver)), "{told:?}");
+}
