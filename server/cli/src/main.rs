@@ -32,6 +32,7 @@ mod resource;
 mod rotate;
 mod run;
 mod schema;
+mod server;
 mod status;
 mod sync;
 mod targets;
@@ -96,6 +97,9 @@ enum Command {
     /// Show how the server is: gateways, alarms, calls, tasks, keys, audit log; --check for
     /// monitoring, --wait for scripts
     Status(status::StatusArgs),
+    /// Servers: those that are at work on the repository
+    #[command(subcommand)]
+    Server(server::ServerCommand),
     /// Gateways: the agents on the resource hosts
     #[command(subcommand)]
     Gateway(gateway::GatewayCommand),
@@ -201,6 +205,7 @@ fn run_with(arguments: Vec<OsString>) -> u8 {
 async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
         Command::Status(args) => args.run(context).await,
+        Command::Server(command) => command.run(context).await,
         Command::Gateway(command) => command.run(context).await,
         Command::Fleet(command) => command.run(context).await,
         Command::Key(command) => command.run(context).await,

@@ -25,6 +25,7 @@ mod queue;
 mod request;
 mod resource_fit;
 mod resources;
+mod servers;
 mod system;
 mod tasks;
 mod upgrades;
@@ -57,6 +58,7 @@ pub(crate) fn offer_all(front: &mut impl Front) {
     policy::offer(front);
     queue::offer(front);
     resources::offer(front);
+    servers::offer(front);
     system::offer(front);
     tasks::offer(front);
     upgrades::offer(front);
