@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use portcullis_host::clock;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::repository::{
@@ -209,9 +210,13 @@ impl Member {
     }
 
     /// Beats at once. `true`: a beat that was sent after this was asked for is acknowledged; one
-    /// serves all that wait.
+    /// serves all that wait. `false`: there was none in time.
     pub async fn renew(&self) -> bool {
-        let asked = Instant::now();
+        let renewed = timeout(MAY_DISPATCH, self.renewed_after(Instant::now()));
+        renewed.await.unwrap_or(false)
+    }
+
+    async fn renewed_after(&self, asked: Instant) -> bool {
         let mut acknowledged = self.inner.acknowledged.subscribe();
         self.inner.wanted.notify_one();
         loop {

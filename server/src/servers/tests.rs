@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::*;
 use crate::repository::{on_postgres, tamper, test_place};

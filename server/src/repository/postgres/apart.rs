@@ -22,6 +22,8 @@ use crate::repository::sql::{Answer, Tx, Work, params};
 /// How long an answer may take: less than a server may go without one.
 const ANSWER: Duration = Duration::from_secs(4);
 
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
 /// A thread with a connection, made when it is needed, and anew after it was lost. The thread ends
 /// when the last clone is dropped.
 #[derive(Clone)]
@@ -42,9 +44,13 @@ impl Apart {
         let spawned = thread::Builder::new()
             .name("repository-apart".to_owned())
             .spawn(move || {
-                let mut link = None;
+                let mut connection = Connection {
+                    target: to,
+                    link: None,
+                    checked: false,
+                };
                 while let Ok(mut write) = queue.recv() {
-                    let lost = transact(&to, &mut link, &mut write).err();
+                    let lost = connection.transact(&mut write).err();
                     write.tell(lost.as_ref());
                 }
             });
@@ -97,55 +103,66 @@ pub(in crate::repository) fn lock_table(
     tx.batch(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"))
 }
 
-fn transact(
-    target: &Target,
-    kept: &mut Option<Link>,
-    write: &mut OneWrite,
-) -> Result<(), RepositoryError> {
-    // A database that was restarted, or has another primary now, has closed the connection.
-    let begun = begun(target, kept.take()).or_else(|_| begun(target, None));
-    let mut link = begun?;
-    let warnings = link.warnings();
-    let mut tx = PostgresTx::new(&mut link);
-    let done = write.run(&mut tx);
-    let failed = tx.has_failed();
-    match tx.broken() {
-        Some(Fault::Lost(reason)) => return Err(target.away(&reason)),
-        Some(_) => {
-            if link.batch("ROLLBACK").is_ok() {
-                *kept = Some(link);
-            }
-            return Err(RepositoryError::Busy);
-        }
-        None => {}
-    }
-    if !done || failed {
-        write.must_have_failed();
-        if link.batch("ROLLBACK").is_ok() {
-            *kept = Some(link);
-        }
-        return Ok(());
-    }
-    match link.batch("COMMIT") {
-        // A warning says that the database has stopped waiting for its standby.
-        Ok(()) if link.warnings() == warnings => {
-            *kept = Some(link);
-            Ok(())
-        }
-        Ok(()) => Err(target.away(&"it did not wait for its standby")),
-        Err(Fault::Refused(error)) => Err(error),
-        Err(fault) => Err(target.away(&fault)),
-    }
+/// What the thread works with.
+struct Connection {
+    target: Arc<Target>,
+    link: Option<Link>,
+    /// No pooler was found on the way.
+    checked: bool,
 }
 
-fn begun(target: &Target, link: Option<Link>) -> Result<Link, RepositoryError> {
-    let link = match link {
-        Some(link) => link,
-        None => target.connect()?.with_patience(ANSWER),
-    };
-    match link.batch("BEGIN ISOLATION LEVEL READ COMMITTED") {
-        Ok(()) => Ok(link),
-        Err(Fault::Refused(error)) => Err(error),
-        Err(fault) => Err(target.away(&fault)),
+impl Connection {
+    fn transact(&mut self, write: &mut OneWrite) -> Result<(), RepositoryError> {
+        let mut link = self.begun()?;
+        let warnings = link.warnings();
+        let mut tx = PostgresTx::new(&mut link);
+        let done = write.run(&mut tx);
+        let failed = tx.has_failed();
+        let ended = match tx.broken() {
+            Some(Fault::Lost(reason)) => return Err(self.target.away(&reason)),
+            Some(_) => Err(RepositoryError::Busy),
+            None if done && !failed => return self.commit(link, warnings),
+            None => Ok(()),
+        };
+        if ended.is_ok() {
+            write.must_have_failed();
+        }
+        if link.batch("ROLLBACK").is_ok() {
+            self.link = Some(link);
+        }
+        ended
+    }
+
+    fn commit(&mut self, link: Link, warnings: u32) -> Result<(), RepositoryError> {
+        match link.batch("COMMIT") {
+            // A warning says that the database has stopped waiting for its standby.
+            Ok(()) if link.warnings() == warnings => {
+                self.link = Some(link);
+                Ok(())
+            }
+            Ok(()) => Err(self.target.away(&"it did not wait for its standby")),
+            Err(Fault::Refused(error)) => Err(error),
+            Err(fault) => Err(self.target.away(&fault)),
+        }
+    }
+
+    /// A connection with a transaction that has begun.
+    fn begun(&mut self) -> Result<Link, RepositoryError> {
+        // A database that was restarted, or has another primary now, has closed the one there was.
+        if let Some(link) = self.link.take()
+            && link.batch(BEGIN).is_ok()
+        {
+            return Ok(link);
+        }
+        let mut link = self.target.connect()?.with_patience(ANSWER);
+        if !self.checked {
+            self.target.must_not_be_pooled(&mut link)?;
+            self.checked = true;
+        }
+        match link.batch(BEGIN) {
+            Ok(()) => Ok(link),
+            Err(Fault::Refused(error)) => Err(error),
+            Err(fault) => Err(self.target.away(&fault)),
+        }
     }
 }
