@@ -10,9 +10,9 @@
 //!   [`responder::ExpectMessage3::handle`] and stores what was proved, and calls
 //!   [`responder::Unconfirmed::confirm`] and sends message 4.
 //!
-//! Two servers of one repository shake hands in a role of their own ([`peer`]): the one that dialled
-//! calls [`peer::dial`] and goes on as the server does, the other calls [`peer::answer`] and goes on
-//! as the gateway does.
+//! Two servers of one repository shake hands in a role of their own ([`peer`]): the one that
+//! dialled calls [`peer::dial`] and goes on as the server does, the other calls [`peer::answer`]
+//! and goes on as the gateway does.
 //!
 //! Messages go in and out as whole frames. The driver checks each frame's header with
 //! [`FrameHeader::decode_handshake`](crate::wire::FrameHeader::decode_handshake) before it reads

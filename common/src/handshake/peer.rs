@@ -3,8 +3,8 @@
 //! It is that of secure mode in a role of its own. Its transcript begins with a frame that no
 //! gateway's handshake has, its key is diversified from a key that no gateway has anything of, for
 //! these two instances and by who dialled, and what follows from that key has purposes of its own.
-//! So nothing of a link is accepted where a gateway is awaited, nor the other way about, and what is
-//! sent back to where it came from is refused.
+//! So nothing of a link is accepted where a gateway is awaited, nor the other way about, and what
+//! is sent back to where it came from is refused.
 
 use rand_core::CryptoRng;
 
