@@ -12,6 +12,7 @@ use crate::config::{Config, Live, SecretSource};
 use crate::fleet::Fleet;
 use crate::forward::Place;
 use crate::keys::KeyManager;
+use crate::peers::Peers;
 use crate::provisioning::Provisioning;
 use crate::provisioning::queue::CallQueue;
 use crate::repository::Repository;
@@ -39,6 +40,8 @@ pub struct Services {
     pub live: Live,
     /// The gateways and their links.
     pub fleet: Fleet,
+    /// The other servers on the repository; none, until there are links to them.
+    pub peers: Peers,
     /// Long work.
     pub tasks: Tasks,
     /// What calls are carried out with.
@@ -87,6 +90,7 @@ impl Services {
             keys,
             audit,
             fleet,
+            peers: Peers::default(),
             tasks,
             provisioning,
         }

@@ -3,6 +3,7 @@
 //! A front authenticates, each in its own way, and makes a [`Caller`]; from there on nothing
 //! depends on the front.
 
+mod carried;
 mod scope;
 
 use portcullis_watch::traces::TraceContext;
@@ -29,6 +30,8 @@ pub struct Caller {
 pub enum Authentication {
     /// The kernel vouches for the process at the other end of a Unix socket.
     UnixPeer,
+    /// Another server on the same repository vouches for them.
+    OtherServer,
     /// It does not know.
     Unknown,
 }

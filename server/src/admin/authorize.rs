@@ -30,7 +30,7 @@ pub(crate) async fn admit(
         Some(_) => held.to_string(),
     };
     let message = match caller.authentication {
-        Authentication::UnixPeer => format!(
+        Authentication::UnixPeer | Authentication::OtherServer => format!(
             "user {subject} may not call {name}: it needs {} {who}, and this user has {has}; [capabilities] of the server's configuration gives them",
             one_of(who)
         ),

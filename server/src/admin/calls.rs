@@ -3,18 +3,22 @@
 use futures_util::StreamExt as _;
 use portcullis_proto::admin::v1::ExecuteRequest;
 use portcullis_proto::gateway::v1::search_item::Kind;
-use portcullis_proto::gateway::v1::{Call, Outcome, SearchItem};
+use portcullis_proto::gateway::v1::{Call, Failure, FailureKind, Outcome, SearchItem};
+use prost::Message as _;
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 use super::context::Context;
+use super::elsewhere::{IfLost, ThroughLink};
 use super::error::AdminError;
 use super::request::{About, FromMessage, Front, Messages, Method, Request, own};
+use crate::access::Target;
 use crate::audit::{self, AuditError, Draft};
 use crate::config::Capability::Operator;
 use crate::provisioning::describe::Described;
 use crate::provisioning::direct::{self, Direct};
 use crate::provisioning::entry::CallEntry;
-use crate::provisioning::{self, By, DispatchError, Prepared, Provisioning, Ready};
+use crate::provisioning::{self, By, DispatchError, Prepared, Provisioning, Ready, outcome};
 
 pub(super) fn offer(front: &mut impl Front) {
     front.offer::<Execute>();
@@ -41,6 +45,10 @@ impl Request for Execute {
 
     fn about(&self) -> About {
         about(&self.0)
+    }
+
+    fn through_link(&self) -> Option<ThroughLink> {
+        Some(through_link(&self.0, IfLost::Again))
     }
 
     async fn run(self, context: &Context) -> Result<Outcome, AdminError> {
@@ -166,6 +174,30 @@ pub(super) fn about(request: &ExecuteRequest) -> About {
         .with(described.fields)
 }
 
+/// The call with an id: forwarded twice, it is one call.
+fn through_link(request: &ExecuteRequest, if_lost: IfLost) -> ThroughLink {
+    let call = request.call.clone().unwrap_or_default();
+    let request = ExecuteRequest {
+        call: Some(provisioning::with_id(call)),
+        ..request.clone()
+    };
+    ThroughLink {
+        target: Target::Resource(request.resource.clone()),
+        message: Zeroizing::new(request.encode_to_vec()),
+        if_lost,
+    }
+}
+
+/// The end of a search whose answers were lost on the way.
+fn incomplete(why: &str) -> Vec<u8> {
+    let failure = Failure {
+        kind: FailureKind::Unavailable as i32,
+        message: format!("the search is incomplete ({why}): search again"),
+        ..Failure::default()
+    };
+    outcome::failed_search(failure).encode_to_vec()
+}
+
 impl Request for Search {
     type Answer = Messages<SearchItem>;
 
@@ -173,6 +205,10 @@ impl Request for Search {
 
     fn about(&self) -> About {
         about(&self.0)
+    }
+
+    fn through_link(&self) -> Option<ThroughLink> {
+        Some(through_link(&self.0, IfLost::EndWith(incomplete)))
     }
 
     async fn run(self, context: &Context) -> Result<Messages<SearchItem>, AdminError> {
@@ -187,6 +223,10 @@ impl Request for Sync {
 
     fn about(&self) -> About {
         about(&self.0)
+    }
+
+    fn through_link(&self) -> Option<ThroughLink> {
+        Some(through_link(&self.0, IfLost::EndWith(incomplete)))
     }
 
     async fn run(self, context: &Context) -> Result<Messages<SearchItem>, AdminError> {

@@ -5,11 +5,15 @@ use std::time::Duration;
 use portcullis_host::log::{MAX_LINES, MoreLog, NoMoreLog};
 use portcullis_proto::admin::v1 as proto;
 use portcullis_proto::control::MAX_MORE_LOG;
+use prost::Message as _;
+use zeroize::Zeroizing;
 
 use super::context::Context;
+use super::elsewhere::{IfLost, ThroughLink};
 use super::error::AdminError;
 use super::gateways::shown;
 use super::request::{About, Front, Method, Request, change};
+use crate::access::Target;
 use crate::config::Capability::Administrator;
 use crate::fleet::{GatewayLog, LogError};
 
@@ -31,6 +35,14 @@ impl Request for proto::ShowGatewayLogRequest {
 
     fn about(&self) -> About {
         About::gateway(&self.name)
+    }
+
+    fn through_link(&self) -> Option<ThroughLink> {
+        Some(ThroughLink {
+            target: Target::Gateway(self.name.clone()),
+            message: Zeroizing::new(self.encode_to_vec()),
+            if_lost: IfLost::Again,
+        })
     }
 
     async fn run(self, context: &Context) -> Result<proto::GatewayLog, AdminError> {
@@ -66,6 +78,14 @@ impl Request for proto::LogMoreOfGatewayRequest {
             Ok(None) => about.shown_with(": no longer"),
             Err(_) => about,
         }
+    }
+
+    fn through_link(&self) -> Option<ThroughLink> {
+        Some(ThroughLink {
+            target: Target::Gateway(self.name.clone()),
+            message: Zeroizing::new(self.encode_to_vec()),
+            if_lost: IfLost::Tell,
+        })
     }
 
     async fn run(self, context: &Context) -> Result<proto::GatewayLog, AdminError> {

@@ -8,9 +8,12 @@ use portcullis_common::rotation::{
 };
 use portcullis_host::clock;
 use portcullis_proto::admin::v1 as proto;
+use prost::Message as _;
+use zeroize::Zeroizing;
 
 use super::context::Context;
 use super::convert::{self, Seen, millis};
+use super::elsewhere::{IfLost, ThroughLink};
 use super::error::AdminError;
 use super::gateway_list::{Filter, count, sharing, sharing_with};
 use super::names;
@@ -220,6 +223,14 @@ impl Request for proto::ShowGatewayRequest {
         About::gateway(&self.name)
     }
 
+    fn through_link(&self) -> Option<ThroughLink> {
+        Some(ThroughLink {
+            target: Target::Gateway(self.name.clone()),
+            message: Zeroizing::new(self.encode_to_vec()),
+            if_lost: IfLost::Again,
+        })
+    }
+
     async fn run(self, context: &Context) -> Result<proto::Gateway, AdminError> {
         context.services.fleet.ask_again(&self.name).await;
         shown(&context.services, &self.name).await
@@ -233,6 +244,14 @@ impl Request for proto::PingGatewayRequest {
 
     fn about(&self) -> About {
         About::gateway(&self.name)
+    }
+
+    fn through_link(&self) -> Option<ThroughLink> {
+        Some(ThroughLink {
+            target: Target::Gateway(self.name.clone()),
+            message: Zeroizing::new(self.encode_to_vec()),
+            if_lost: IfLost::Again,
+        })
     }
 
     async fn run(self, context: &Context) -> Result<proto::PingGatewayResponse, AdminError> {

@@ -13,6 +13,7 @@ mod common;
 mod context;
 mod convert;
 mod dispatch;
+mod elsewhere;
 mod error;
 mod gateway_life;
 mod gateway_list;
@@ -34,6 +35,7 @@ mod users;
 use crate::config::Capability;
 pub(crate) use authorize::{admit, refuse_unknown};
 pub(crate) use dispatch::dispatch;
+pub(crate) use elsewhere::{Encoded, forward};
 pub(crate) use error::AdminError;
 pub(crate) use request::{Answer, FromMessage, Front, Messages, Method, Plan, Request, Shown};
 

@@ -12,6 +12,7 @@ use futures_util::Stream;
 use prost::Message;
 
 use super::context::Context;
+use super::elsewhere::ThroughLink;
 use super::error::AdminError;
 use crate::access::Target;
 use crate::config::{Capability, CapabilitySet};
@@ -41,6 +42,12 @@ pub(crate) trait Request: Send + Sized + 'static {
     /// [`AdminError`]: it cannot be looked at, and is not carried out.
     fn looked_at(&self, _: &Services) -> impl Future<Output = Result<Vec<u8>, AdminError>> + Send {
         std::future::ready(Ok(Vec::new()))
+    }
+
+    /// What is forwarded where another server holds the link that it needs; `None`: it needs none,
+    /// or none but this server's.
+    fn through_link(&self) -> Option<ThroughLink> {
+        None
     }
 
     /// Carries it out. [`dispatch`](super::dispatch) alone calls this, once it has let it pass.

@@ -37,6 +37,17 @@ impl Subject {
         }
     }
 
+    /// A user of another server's host, as that server names them.
+    pub fn told(text: &str, uid: Option<u32>) -> Self {
+        let text = bounded(text, MAX_NAME);
+        Self { text, uid }
+    }
+
+    /// Their user id, where they are a user of a host.
+    pub const fn uid(&self) -> Option<u32> {
+        self.uid
+    }
+
     /// Somebody whom the system does not name.
     pub fn nobody() -> Self {
         Self::written("unknown")

@@ -177,7 +177,7 @@ impl Fleet {
 }
 
 /// Sets what the system is to know about a connection.
-pub(super) fn prepare(io: &TcpStream) {
+pub(crate) fn prepare(io: &TcpStream) {
     let set = io
         .set_nodelay(true)
         .and_then(|()| Ok(sockopt::set_socket_keepalive(io, true)?))

@@ -28,7 +28,7 @@ mod standings;
 mod status;
 mod suspicion;
 mod tls;
-mod transport;
+pub(crate) mod transport;
 mod turns;
 
 use std::collections::{HashMap, HashSet};
@@ -51,6 +51,7 @@ use crate::config::{Config, Links};
 use crate::repository::{Reach, Repository, RepositoryError};
 pub use calls::{AskError, Attempt, MAX_ACKNOWLEDGED, MAX_ASKED};
 pub use counts::Counts;
+pub(crate) use dial::prepare;
 pub use events::Event;
 pub use logs::{GatewayLog, LogError};
 pub use measured::Measured;

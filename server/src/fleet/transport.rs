@@ -24,16 +24,16 @@ const MAX_HEADER_LIST: u32 = 16 * 1024;
 
 /// How a link is asked whether it lives.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct KeepAlive {
-    pub(super) interval: Duration,
-    pub(super) timeout: Duration,
+pub(crate) struct KeepAlive {
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// A request that did not get its response.
 #[derive(Debug)]
-pub(super) struct SendError {
+pub(crate) struct SendError {
     /// Nothing of it has left this program.
-    pub(super) unsent: bool,
+    pub(crate) unsent: bool,
     reason: String,
 }
 
@@ -48,7 +48,7 @@ impl std::error::Error for SendError {}
 /// Sends requests over one connection. When the last clone is gone and the last response is in, the
 /// connection closes.
 #[derive(Clone, Debug)]
-pub(super) struct Requests(SendRequest<Body>);
+pub(crate) struct Requests(SendRequest<Body>);
 
 impl Service<Request<Body>> for Requests {
     type Response = Response<Incoming>;
@@ -74,7 +74,7 @@ impl Service<Request<Body>> for Requests {
 }
 
 /// Speaks HTTP/2 over `io`.
-pub(super) async fn start<S>(io: S, keep_alive: KeepAlive) -> Result<Requests, hyper::Error>
+pub(crate) async fn start<S>(io: S, keep_alive: KeepAlive) -> Result<Requests, hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {

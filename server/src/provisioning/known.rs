@@ -1,13 +1,19 @@
 //! Whether a call is known: the same one again joins the one that is under way, or has what came of
 //! it; another one under its id is refused.
 
+use std::time::Duration;
+
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::{Call, FailureKind, Outcome};
 use prost::Message as _;
+use tokio::time::timeout;
 
 use super::describe::Described;
 use super::{DispatchError, Provisioning, outcome};
 use crate::repository::{QueuedCall, QueuedState};
+
+/// How often a call that is under way is looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is known of a call before it is accepted.
 #[derive(Debug)]
@@ -130,8 +136,10 @@ pub(super) async fn join(
             }
             QueuedState::Waiting | QueuedState::Dispatched => {}
         }
+        // Another server's changes wake nobody here.
+        let changed = timeout(LOOK_AGAIN, changes.changed()).await;
         // The server stops.
-        if changes.changed().await.is_err() || changes.borrow().is_none() {
+        if matches!(changed, Ok(Err(_))) || changes.borrow().is_none() {
             return Err(DispatchError::Stopping);
         }
     }

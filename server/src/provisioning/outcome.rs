@@ -108,7 +108,7 @@ pub(super) fn unavailable(error: &CallError) -> Failure {
 }
 
 /// The end of a search that did not take place.
-pub(super) fn failed_search(failure: Failure) -> SearchItem {
+pub(crate) fn failed_search(failure: Failure) -> SearchItem {
     SearchItem {
         kind: Some(Kind::End(SearchEnd {
             failure: Some(failure),

@@ -48,6 +48,7 @@ mod one_write;
 mod opened;
 mod password_history;
 mod password_policy;
+mod peer_key;
 mod pending_secrets;
 mod policy_words;
 mod postgres;

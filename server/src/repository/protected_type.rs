@@ -32,6 +32,8 @@ pub enum ProtectedType {
     AuthorityKey,
     /// The key of the digests by which queued calls of one id are told apart.
     CallDigestKey,
+    /// The key of links between servers.
+    PeerKey,
 }
 
 /// A name that no type has.
@@ -41,7 +43,7 @@ pub struct UnknownType(pub String);
 
 impl ProtectedType {
     /// All of them, in the order of reports.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::GatewayKey,
         Self::EnrolmentKey,
         Self::ResourcePassword,
@@ -54,6 +56,7 @@ impl ProtectedType {
         Self::AuditKey,
         Self::AuthorityKey,
         Self::CallDigestKey,
+        Self::PeerKey,
     ];
 
     /// Its name in the repository, on the command line and in reports.
@@ -71,6 +74,7 @@ impl ProtectedType {
             Self::AuditKey => "audit-key",
             Self::AuthorityKey => "authority-key",
             Self::CallDigestKey => "call-digest-key",
+            Self::PeerKey => "peer-key",
         }
     }
 

@@ -8,6 +8,8 @@
 mod durable;
 mod grants;
 mod life;
+mod peer_links;
+mod peers;
 mod push;
 mod queue;
 mod strangers;

@@ -13,7 +13,8 @@ use tonic::codegen::BoxFuture;
 use super::errors::{broke_off, kinded};
 use crate::access::Caller;
 use crate::admin::{
-    Answer, FromMessage, Front, Messages, Method, Plan, Request, dispatch, offer_all,
+    Answer, Encoded, FromMessage, Front, Messages, Method, Plan, Request, dispatch, forward,
+    offer_all,
 };
 use crate::services::Services;
 
@@ -24,6 +25,9 @@ const PREFIX: &str = "/portcullis.admin.v1.";
 pub(super) const NOT_ONE_MESSAGE: &str =
     "the request is not one uncompressed message of this method";
 
+/// Why what another server forwarded is not carried out.
+const NOT_FORWARDED: &str = "this method needs no link to a gateway: the server that was asked carries it out itself, and the two are not of one version";
+
 /// The encoded answers of a method.
 pub(super) type Answering = BoxFuture<Replies<Bytes>, Status>;
 
@@ -31,6 +35,8 @@ pub(super) type Answering = BoxFuture<Replies<Bytes>, Status>;
 pub(super) struct Origin {
     pub(super) services: Arc<Services>,
     pub(super) caller: Caller,
+    /// Another server forwarded it: it is not forwarded again.
+    pub(super) forwarded: bool,
 }
 
 /// All methods, by name.
@@ -61,7 +67,11 @@ impl Methods {
 
     /// The method at a path, `/portcullis.admin.v1.Gateways/Add`; `None`: there is none.
     pub(super) fn find(&self, path: &str) -> Option<Endpoint> {
-        let name = path.strip_prefix(PREFIX)?;
+        self.named(path.strip_prefix(PREFIX)?)
+    }
+
+    /// The method of a name, `Gateways/Add`; `None`: there is none.
+    pub(super) fn named(&self, name: &str) -> Option<Endpoint> {
         self.0.get(name).copied()
     }
 
@@ -95,14 +105,48 @@ impl Methods {
 
 fn one<R: FromMessage>(from: Origin, encoded: Bytes) -> Answering {
     Box::pin(async move {
-        let message = R::Message::decode(encoded).map_err(|error| {
-            kinded(Status::invalid_argument(match R::METHOD.plan {
-                Plan::Read | Plan::Own => format!("the message is not of this method: {error}"),
-                Plan::Change => NOT_ONE_MESSAGE.to_owned(),
-            }))
-        })?;
-        answers(from, R::from_message(message)).await
+        let request: R = decoded(encoded)?;
+        if !from.services.peers.is_on() {
+            return answers(from, request).await;
+        }
+        let Some(through) = request.through_link() else {
+            // No other server has a reason to forward it.
+            if from.forwarded {
+                return Err(kinded(Status::unimplemented(NOT_FORWARDED)));
+            }
+            return answers(from, request).await;
+        };
+        if from.forwarded {
+            return answers(from, request).await;
+        }
+        let about = request.about();
+        let forwarded = forward(&from.services, &from.caller, R::METHOD, about, &through);
+        match Box::pin(forwarded).await? {
+            Some(answers) => Ok(replies(answers)),
+            // As it would have been forwarded: what was lost on the way is known by its id.
+            None => {
+                answers(
+                    from,
+                    decoded::<R>(Bytes::copy_from_slice(&through.message))?,
+                )
+                .await
+            }
+        }
     })
+}
+
+fn decoded<R: FromMessage>(encoded: Bytes) -> Result<R, Status> {
+    let message = R::Message::decode(encoded).map_err(|error| {
+        kinded(Status::invalid_argument(match R::METHOD.plan {
+            Plan::Read | Plan::Own => format!("the message is not of this method: {error}"),
+            Plan::Change => NOT_ONE_MESSAGE.to_owned(),
+        }))
+    })?;
+    Ok(R::from_message(message))
+}
+
+fn replies(answers: Encoded) -> Replies<Bytes> {
+    Box::pin(answers.map(|answer| Ok(answer?)))
 }
 
 fn many<M, R>(from: Origin, encoded: Replies<Bytes>) -> Answering

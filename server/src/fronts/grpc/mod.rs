@@ -5,6 +5,7 @@
 
 mod budget;
 mod errors;
+mod forwarded;
 mod identity;
 mod methods;
 mod router;
@@ -22,6 +23,7 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
 use crate::services::Services;
+pub use forwarded::ForwardedRequests;
 use identity::Peer;
 use router::Router;
 pub use socket::{AdminSocket, SocketError, inspect as inspect_socket};

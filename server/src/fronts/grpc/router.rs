@@ -73,7 +73,11 @@ impl Router {
         if caller.permissions.is_empty() || matches!(endpoint.serve, Serve::Many(_)) {
             admit(&services, &caller, endpoint.method, &Shown::default()).await?;
         }
-        let from = Origin { services, caller };
+        let from = Origin {
+            services,
+            caller,
+            forwarded: false,
+        };
         let mut held = self.budget.open(peer.and_then(|peer| peer.uid));
         let Ok(response) = match endpoint.serve {
             Serve::One(serve) => {
