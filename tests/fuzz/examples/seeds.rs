@@ -9,12 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use portcullis_common::calls::{Answering, Calling, Event, Refusal};
 use portcullis_common::crypto::suites::Suite;
-use portcullis_common::handshake::{Preamble, initiator, responder};
+use portcullis_common::handshake::{Preamble, initiator, peer, responder};
 use portcullis_common::id::{GatewayId, KeyId, KeyKind, ServerId};
 use portcullis_common::listing::{DIGEST_LEN, Listed};
 use portcullis_common::rotation::{EnrolmentToken, GatewayRecord, HeldKey, RunId, UnixMillis};
 use portcullis_common::secret::MasterKey;
-use portcullis_fuzz::{direction, parties, rng};
+use portcullis_fuzz::{direction, parties, rng, servers};
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::{self as wire, CallFrame, CallFrameKind, CallFrames};
 use portcullis_proto::worker::v1::order::What;
@@ -33,6 +33,7 @@ fn main() -> Written {
     for (name, pairing) in [("secure", false), ("default", true)] {
         handshake(name, pairing, &mut rng)?;
     }
+    peers(&mut rng)?;
     for suite in Suite::ALL {
         records(suite)?;
     }
@@ -221,6 +222,23 @@ fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// Every message of a handshake.
+/// A link between two servers, message by message.
+fn peers(rng: &mut ChaCha12Rng) -> Written {
+    let ([message0, message1], dialler) = peer::dial(servers(), rng)?;
+    let dialled = peer::answer(servers())?;
+    let (message2, dialled) = dialled.handle(&message1, rng)?;
+    let (message3, dialler) = dialler.handle(&message2, rng)?;
+    let (message4, _) = dialled.handle(&message3)?.confirm();
+    dialler.handle(&message4)?;
+    let messages = [message0, message1, message2, message3, message4];
+    for (at, mut message) in messages.into_iter().enumerate() {
+        // The selector stands last.
+        message.push(at as u8);
+        write("peers", &format!("message{at}"), &message)?;
+    }
+    Ok(())
+}
+
 fn handshake(name: &str, pairing: bool, rng: &mut ChaCha12Rng) -> Written {
     let (server, gateway) = parties(pairing);
     let (message1, server) = initiator::start(server, None, rng)?;

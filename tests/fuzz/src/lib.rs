@@ -17,11 +17,12 @@ use std::time::Duration;
 pub use mutate::mutated;
 pub use planted::PLANTED;
 use portcullis_common::crypto::suites::Suite;
+use portcullis_common::handshake::peer::PeerConfig;
 use portcullis_common::handshake::{InitiatorConfig, ResponderConfig};
-use portcullis_common::id::{GatewayId, KeyId, KeyKind, ServerId};
+use portcullis_common::id::{GatewayId, KeyId, KeyKind, PeerEnds, PeerId, ServerId};
 use portcullis_common::record::{Opener, RecordLimits, Sealer};
 use portcullis_common::rotation::{HeldKey, Identity};
-use portcullis_common::secret::{MasterKey, TrafficSecret};
+use portcullis_common::secret::{MasterKey, PeerKey, TrafficSecret};
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 
@@ -89,6 +90,10 @@ pub const TARGETS: &[Target] = &[
         run: targets::order::run,
     },
     Target {
+        name: "peers",
+        run: targets::peers::run,
+    },
+    Target {
         name: "proxy_answer",
         run: targets::proxy_answer::run,
     },
@@ -105,6 +110,19 @@ pub const TARGETS: &[Target] = &[
 /// The same numbers each time.
 pub fn rng() -> ChaCha12Rng {
     ChaCha12Rng::seed_from_u64(0)
+}
+
+/// What both of two servers bring to a handshake.
+pub fn servers() -> PeerConfig {
+    let mut rng = ChaCha12Rng::seed_from_u64(2);
+    let kind = KeyKind::Aes256;
+    let ends = PeerEnds {
+        dialler: PeerId::random(&mut rng),
+        dialled: PeerId::random(&mut rng),
+    };
+    let key_id = KeyId::random(kind, &mut rng);
+    let key = PeerKey::random(kind, &mut rng);
+    PeerConfig::new(ServerId::random(&mut rng), key_id, &key, ends)
 }
 
 /// The server's and the gateway's side of a handshake under one key, or in default mode.

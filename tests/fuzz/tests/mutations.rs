@@ -100,7 +100,7 @@ macro_rules! targets {
 }
 
 targets! {
-    call_frames directory_message frame_header gateway_record handshake ids listing message0 message1 message2 message3 message4 order proxy_answer record_opener token
+    call_frames directory_message frame_header gateway_record handshake ids listing message0 message1 message2 message3 message4 order peers proxy_answer record_opener token
 }
 
 #[test]

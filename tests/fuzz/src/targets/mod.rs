@@ -13,6 +13,7 @@ pub(crate) mod message2;
 pub(crate) mod message3;
 pub(crate) mod message4;
 pub(crate) mod order;
+pub(crate) mod peers;
 pub(crate) mod proxy_answer;
 pub(crate) mod record_opener;
 pub(crate) mod token;
