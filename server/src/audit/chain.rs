@@ -234,26 +234,29 @@ mod tests {
             detail: "gh".to_owned(),
             ..AuditEntry::default()
         };
-        let mac = chain(1).mac(&[7; 32], &entry).unwrap();
+        let mac = Chain::of_key(1).mac(&[7; 32], &entry).unwrap();
         assert_eq!(
             data_encoding::HEXLOWER.encode(&mac),
             "3607a21e097202fdbab9d8bce73c5ea5f6828fba96ad0627bccc15efec19199d"
         );
     }
 
-    fn chain(key: u8) -> Chain {
-        Chain {
-            server: ServerId::from_array([2; 16]),
-            segments: vec![Segment {
-                first: 1,
-                key: Ok(MacKey::new(&[key; 32])),
-            }],
+    impl Chain {
+        /// One whose key consists of this byte.
+        pub(in crate::audit) fn of_key(byte: u8) -> Self {
+            Self {
+                server: ServerId::from_array([2; 16]),
+                segments: vec![Segment {
+                    first: 1,
+                    key: Ok(MacKey::new(&[byte; 32])),
+                }],
+            }
         }
     }
 
     #[test]
     fn every_field_counts_and_none_runs_into_the_next() {
-        let chain = chain(1);
+        let chain = Chain::of_key(1);
         let entry = AuditEntry {
             seq: 3,
             commit_first: 3,
@@ -289,7 +292,7 @@ mod tests {
             assert_ne!(chain.mac(&[7; 32], &other), mac, "{other:?}");
         }
         assert_ne!(chain.mac(&[8; 32], &entry), mac);
-        let elsewhere = self::chain(3);
+        let elsewhere = Chain::of_key(3);
         assert_ne!(elsewhere.mac(&[7; 32], &entry), mac);
         let head = chain.head(AuditTip::BEGINNING, true).unwrap();
         assert!(chain.made(&head) && !elsewhere.made(&head));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_common::id::KeyId;
 
 use super::head::HeadError;
-use crate::repository::{RepositoryError, TipMoved};
+use crate::repository::RepositoryError;
 
 /// Why the audit log cannot be written or read.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -102,7 +102,9 @@ pub enum Dispute {
         "its last entry does not know the records that decide, though its head file says that it does: the repository was put back to an earlier state"
     )]
     RowsUnknown,
-    /// Somebody else wrote to it while the server ran.
-    #[error("{0}")]
-    Moved(#[from] TipMoved),
+    /// Somebody without its key wrote to it while the server ran.
+    #[error(
+        "its end is not where this server left it, and no server has gone on from there: somebody else wrote to the repository"
+    )]
+    Moved,
 }

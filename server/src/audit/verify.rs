@@ -97,7 +97,7 @@ impl Fault {
                 | Dispute::KeyGone
                 | Dispute::Rows
                 | Dispute::RowsUnknown
-                | Dispute::Moved(_) => 0,
+                | Dispute::Moved => 0,
             },
         }
     }
@@ -235,6 +235,8 @@ pub(super) async fn verify_from(
             head: head.count,
             count,
         }),
+        // Others have gone on since this server did.
+        Some(_) if repository.database().is_shared() => None,
         Some(head) => {
             let missed = repository.audit_entries().scan(head.count, 1).await?;
             older(head.count, missed.first(), walk.last.as_ref())

@@ -2,6 +2,7 @@
 //! together.
 
 mod agreement;
+mod follow;
 mod gather;
 
 use std::collections::VecDeque;
@@ -25,7 +26,7 @@ use super::floods::Floods;
 use super::flush::Flusher;
 use super::head::{Found, HeadError, HeadFile};
 use crate::repository::{
-    AUDIT_MAC_LEN, Appended, AuditEntry, AuditTip, Repository, RowsSum, Written,
+    AUDIT_MAC_LEN, Appended, AuditEntry, AuditTip, Beside, LogEnd, Repository, RowsSum, Written,
 };
 use gather::Gatherer;
 
@@ -38,6 +39,8 @@ const MAX_KEPT: usize = 8_192;
 const TELL_ENTRIES: u64 = 256;
 /// … or when it has changed since so long ago.
 const TELL_EVERY: Duration = Duration::from_secs(60);
+/// How often the head file is moved to what other servers have appended.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// What the entry of a start is about.
 pub(super) const STARTED: &str = "Server/Start";
@@ -93,8 +96,9 @@ pub(super) struct Writer {
     file: HeadFile,
     flusher: Flusher,
     tip: AuditTip,
-    /// The sum over the rows that decide, as the last entry knows it.
-    rows: RowsSum,
+    /// The sum over the rows that decide, as the last entry knows it; `None`: it is to be read
+    /// there.
+    rows: Option<RowsSum>,
     /// Whether it does: an entry of an earlier version does not.
     knows_rows: bool,
     /// The head file is not where the log ends.
@@ -107,6 +111,8 @@ pub(super) struct Writer {
     gatherer: Gatherer,
     told: AuditTip,
     tell_at: Instant,
+    /// `None`: nobody else appends.
+    follow_at: Option<Instant>,
     healthy: Arc<AtomicBool>,
 }
 
@@ -134,6 +140,7 @@ impl Writer {
         // One without any key is in dispute: whoever makes a repository makes its first key and its
         // head file, too.
         let chain = Arc::new(Chain::load(&repository, server).await?);
+        let shared = repository.database().is_shared();
         let mut writer = Self {
             repository,
             server,
@@ -141,7 +148,7 @@ impl Writer {
             flusher: Flusher::start(file.clone()),
             file,
             tip: AuditTip::BEGINNING,
-            rows: RowsSum::default(),
+            rows: None,
             knows_rows: false,
             head_behind: true,
             dispute: None,
@@ -151,6 +158,7 @@ impl Writer {
             gatherer: Gatherer::default(),
             told: AuditTip::BEGINNING,
             tell_at: Instant::now(),
+            follow_at: shared.then(Instant::now),
             healthy,
         };
         let found = writer.file.read()?;
@@ -180,8 +188,10 @@ impl Writer {
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Request>) {
         let mut requests = Vec::with_capacity(MAX_TOGETHER);
         loop {
-            let received =
-                timeout_at(self.tell_at, queue.recv_many(&mut requests, MAX_TOGETHER)).await;
+            let wake = self
+                .follow_at
+                .map_or(self.tell_at, |at| at.min(self.tell_at));
+            let received = timeout_at(wake, queue.recv_many(&mut requests, MAX_TOGETHER)).await;
             match received {
                 Ok(0) => {
                     self.flusher.finish().await;
@@ -197,7 +207,12 @@ impl Writer {
                         return;
                     }
                 }
-                Err(_) => self.tick().await,
+                Err(_) => {
+                    self.follow().await;
+                    if Instant::now() >= self.tell_at {
+                        self.tick().await;
+                    }
+                }
             }
         }
     }
@@ -330,19 +345,14 @@ impl Writer {
         if drafts.is_empty() && self.kept.is_empty() {
             return Ok(());
         }
-        let drafts: Vec<_> = self.kept.iter().cloned().chain(drafts).collect();
-        let besides = drafts.iter().map(|draft| draft.beside.clone()).collect();
-        let (chain, before, time_ms) = (Arc::clone(&self.chain), self.tip, clock::now().0);
-        let log = self.repository.audit_entries();
-        // Which rows there are, and which entries are written, is known within the transaction
-        // only: so the chain is made there.
-        let append = log.append(before, self.rows, besides, move |written, rows| {
-            let drafts = drafts.iter().zip(written);
-            let drafts = drafts.filter(|(_, written)| matches!(written, Ok(Some(_))));
-            let drafts: Vec<_> = drafts.map(|(draft, _)| draft).collect();
-            chained(&chain, before, time_ms, &drafts, rows)
-        });
-        let Appended { tip, sum, written } = match append.await? {
+        let drafts: Arc<[_]> = self.kept.iter().cloned().chain(drafts).collect();
+        let mut appended = self.append(Arc::clone(&drafts)).await?;
+        if appended.is_err() {
+            // Another server may have begun to chain under another key.
+            self.load_chain().await?;
+            appended = self.append(drafts).await?;
+        }
+        let Appended { end, written } = match appended {
             Ok(appended) => appended,
             Err(dispute) => {
                 self.dispute = Some(dispute);
@@ -354,16 +364,57 @@ impl Writer {
             recorded(written, &kept);
         }
         self.written = written.collect();
-        if tip == before {
+        self.move_to(end).await
+    }
+
+    /// Appends `drafts` after the last entry, whichever server wrote that.
+    async fn append(&self, drafts: Arc<[Draft]>) -> Result<Result<Appended, Dispute>, AuditError> {
+        let besides: Vec<Option<Beside>> =
+            drafts.iter().map(|draft| draft.beside.clone()).collect();
+        let (chain, time_ms) = (Arc::clone(&self.chain), clock::now().0);
+        let known = self.end();
+        let log = self.repository.audit_entries();
+        // Where the log ends, which rows there are, and which entries are written, is known within
+        // the transaction only: so the chain is made there.
+        let append = log.append(
+            known,
+            besides,
+            follow::check(Arc::clone(&self.chain)),
+            move |before, written, rows| {
+                let drafts = drafts.iter().zip(written);
+                let drafts = drafts.filter(|(_, written)| matches!(written, Ok(Some(_))));
+                let drafts: Vec<_> = drafts.map(|(draft, _)| draft).collect();
+                chained(&chain, before, time_ms, &drafts, rows)
+            },
+        );
+        Ok(append.await?)
+    }
+
+    /// The log ends there now: so does the head file.
+    async fn move_to(&mut self, end: LogEnd) -> Result<(), AuditError> {
+        self.rows = end.rows;
+        if self.tip == end.tip {
             return Ok(());
         }
-        (self.rows, self.knows_rows) = (sum, true);
-        self.tip = tip;
+        (self.tip, self.knows_rows) = (end.tip, true);
         self.head_behind = true;
         self.write_head().await?;
-        if self.tip.count - self.told.count >= TELL_ENTRIES {
+        if self.tip.count.saturating_sub(self.told.count) >= TELL_ENTRIES {
             self.tell();
         }
+        Ok(())
+    }
+
+    const fn end(&self) -> LogEnd {
+        LogEnd {
+            tip: self.tip,
+            rows: self.rows,
+        }
+    }
+
+    async fn load_chain(&mut self) -> Result<(), AuditError> {
+        let chain = Chain::load(&self.repository, self.server).await?;
+        self.chain = Arc::new(chain);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::authority::Authority;
 use super::sql::{Column, Row, Tx, Value, params};
 use super::{
     AuditFields, Beside, OpenError, Place, ProtectedType, Repository, RepositoryError, RowsSum,
@@ -89,12 +90,32 @@ impl AuditTip {
     }
 }
 
-/// The last entry is not the one that the chain was to go on from: somebody else wrote to the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the end of the audit log is not where this server left it: somebody else wrote to the repository"
-)]
-pub struct TipMoved;
+/// Where the log ends, as somebody knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogEnd {
+    /// The last entry.
+    pub tip: AuditTip,
+    /// The sum over the rows that decide that this entry knows; `None`: it is to be read there.
+    pub rows: Option<RowsSum>,
+}
+
+/// The log ends elsewhere than it did: another server has appended to it, or somebody else has
+/// changed it.
+#[derive(Debug)]
+pub struct Moved {
+    /// Where it was known to end.
+    pub known: AuditTip,
+    /// The MAC of that entry as it now stands; `None`: it is not there.
+    pub known_mac: Option<Vec<u8>>,
+    /// The last entry; `None`: there is none.
+    pub last: Option<AuditEntry>,
+    /// The MAC of the one before; `None`: it is not there.
+    pub before_last: Option<Vec<u8>>,
+    /// What stands in the place of archived entries.
+    pub anchor: Option<Vec<u8>>,
+    /// Whether the sum over the rows that decide is the one that the last entry knows.
+    pub rows_known: bool,
+}
 
 /// What became of an entry: its number; `None`: what was to be done beside it says that it is not
 /// written. An error is that of the work: the entry is not written, and the others are.
@@ -104,9 +125,7 @@ pub type Written = Result<Option<u64>, Arc<RepositoryError>>;
 #[derive(Debug)]
 pub struct Appended {
     /// Where the log ends.
-    pub tip: AuditTip,
-    /// The sum over the rows that decide.
-    pub sum: RowsSum,
+    pub end: LogEnd,
     /// What became of each.
     pub written: Vec<Written>,
 }
@@ -195,52 +214,73 @@ impl AuditEntries<'_> {
         self.repository.database.read(last).await
     }
 
-    /// Appends entries, of which the first follows on `tip`, in one transaction, and with them what
-    /// is to be done beside them and the changes of rows that decide since the sum `base`. `make`
-    /// is told which entries are written and the MAC over the sum as it then is, for the last of
-    /// them, and makes them. Gives where the log ends then, the new sum, and what became of each.
+    /// Appends entries in one transaction, and with them what is to be done beside them and the
+    /// changes of rows that decide since the last one. Where the log does not end where it is
+    /// `known` to, `follow` says whether it is gone on from. `make` is told the last entry, which
+    /// entries are written and the MAC over the sum of those rows as it then is, for the last of
+    /// them, and makes them. Gives where the log ends then, and what became of each.
     ///
     /// # Errors
-    /// [`RepositoryError`], or within it [`TipMoved`] or the error of `make`: nothing was appended
+    /// [`RepositoryError`], or within it the error of `follow` or `make`: nothing was appended
     /// then.
-    pub async fn append<E, F>(
+    pub async fn append<E>(
         &self,
-        tip: AuditTip,
-        base: RowsSum,
+        known: LogEnd,
         besides: Vec<Option<Beside>>,
-        make: F,
+        follow: impl Fn(&Moved) -> Result<(), E> + Send + 'static,
+        make: impl Fn(AuditTip, &[Written], &[u8; AUDIT_MAC_LEN]) -> Result<Vec<AuditEntry>, E>
+        + Send
+        + 'static,
     ) -> Result<Result<Appended, E>, RepositoryError>
     where
-        E: From<TipMoved> + Send + 'static,
-        F: Fn(&[Written], &[u8; AUDIT_MAC_LEN]) -> Result<Vec<AuditEntry>, E> + Send + 'static,
+        E: Send + 'static,
     {
         let authority = self.repository.database.authority()?;
         self.repository
             .database
             .write(move |tx| {
-                let unmoved = match last(tx)? {
-                    None => tip.count == 0,
-                    Some(last) => last.seq == tip.count && last.mac == tip.mac,
+                let LogEnd { tip, rows } = match end(tx, &authority, known, &follow)? {
+                    Ok(end) => end,
+                    Err(error) => return Ok(Err(error)),
                 };
-                if !unmoved {
-                    return Ok(Err(TipMoved.into()));
-                }
                 authority::begin_to_gather(tx);
-                let (end, written) = do_besides(tx, tip.count, &besides)?;
-                if end == tip.count {
+                let (last, written) = do_besides(tx, tip.count, &besides)?;
+                if last == tip.count {
                     authority.insert_gathered(tx)?;
-                    let sum = base;
-                    return Ok(Ok(Appended { tip, sum, written }));
+                    let end = LogEnd { tip, rows };
+                    return Ok(Ok(Appended { end, written }));
                 }
-                let (sum, bound) = authority::fold(tx, &authority, base, end)?;
-                let entries = match make(&written, &bound) {
+                let base = rows.unwrap_or_default();
+                let (sum, bound) = authority::fold(tx, &authority, base, last)?;
+                let entries = match make(tip, &written, &bound) {
                     Ok(entries) => entries,
                     Err(error) => return Ok(Err(error)),
                 };
-                insert(tx, &entries)?;
                 let tip = entries.last().and_then(AuditTip::of).unwrap_or(tip);
-                Ok(Ok(Appended { tip, sum, written }))
+                insert(tx, &entries, Some(&authority.masked(tip, sum)))?;
+                let rows = Some(sum);
+                let end = LogEnd { tip, rows };
+                Ok(Ok(Appended { end, written }))
             })
+            .await
+    }
+
+    /// Where the log ends now; `known` and `follow`: as in [`Self::append`].
+    ///
+    /// # Errors
+    /// [`RepositoryError`], or within it the error of `follow`.
+    pub async fn end<E>(
+        &self,
+        known: LogEnd,
+        follow: impl Fn(&Moved) -> Result<(), E> + Send + 'static,
+    ) -> Result<Result<LogEnd, E>, RepositoryError>
+    where
+        E: Send + 'static,
+    {
+        let authority = self.repository.database.authority()?;
+        self.repository
+            .database
+            .look(move |tx| end(tx, &authority, known, &follow))
             .await
     }
 
@@ -249,7 +289,7 @@ impl AuditEntries<'_> {
     pub(crate) async fn insert(&self, entries: Vec<AuditEntry>) -> Result<(), RepositoryError> {
         self.repository
             .database
-            .write(move |tx| insert(tx, &entries))
+            .write(move |tx| insert(tx, &entries, None))
             .await
     }
 
@@ -407,6 +447,48 @@ impl AuditEntries<'_> {
     }
 }
 
+/// Where the log ends, with the sum over the rows that decide.
+fn end<E>(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+    known: LogEnd,
+    follow: &impl Fn(&Moved) -> Result<(), E>,
+) -> Result<Result<LogEnd, E>, RepositoryError> {
+    let last = last(tx)?;
+    let tip = match &last {
+        None => Some(AuditTip::BEGINNING),
+        Some(last) => AuditTip::of(last),
+    };
+    if tip == Some(known.tip) && known.rows.is_some() {
+        return Ok(Ok(known));
+    }
+    let rows = authority::base(tx, authority)?;
+    let moved = Moved {
+        known: known.tip,
+        known_mac: mac_at(tx, known.tip.count)?,
+        before_last: match &last {
+            Some(last) => mac_at(tx, last.seq.saturating_sub(1))?,
+            None => None,
+        },
+        last,
+        anchor: anchor(tx)?,
+        rows_known: rows.is_some(),
+    };
+    Ok(follow(&moved).map(|()| LogEnd {
+        tip: tip.unwrap_or(known.tip),
+        rows,
+    }))
+}
+
+/// The MAC of an entry; `None`: it is not there.
+fn mac_at(tx: &mut Tx<'_>, seq: u64) -> Result<Option<Vec<u8>>, RepositoryError> {
+    tx.query_optional(
+        "SELECT mac FROM audit_entries WHERE seq = ?1",
+        &params![to_sql(seq)],
+        |row| bytes(row, 0),
+    )
+}
+
 /// Does what is to be done beside the entries after `count`. Gives the number of the last entry
 /// that is written.
 ///
@@ -465,10 +547,16 @@ fn key_place(first: &[u8]) -> Place<'_> {
     }
 }
 
-fn insert(tx: &mut Tx<'_>, entries: &[AuditEntry]) -> Result<(), RepositoryError> {
-    let rows: Vec<_> = entries
-        .iter()
-        .map(|entry| {
+/// Inserts entries; `sum`: what stands beside the last of them.
+fn insert(
+    tx: &mut Tx<'_>,
+    entries: &[AuditEntry],
+    sum: Option<&[u8]>,
+) -> Result<(), RepositoryError> {
+    let rows: Vec<_> = (0..entries.len())
+        .rev()
+        .zip(entries)
+        .map(|(left, entry)| {
             let [call_id, resource, class, name, user, gateway] = entry.fields.bound();
             [
                 Value::Integer(to_sql(entry.seq)),
@@ -491,13 +579,17 @@ fn insert(tx: &mut Tx<'_>, entries: &[AuditEntry]) -> Result<(), RepositoryError
                 name,
                 user,
                 gateway,
+                match (left, sum) {
+                    (0, Some(sum)) => Value::Blob(sum),
+                    _ => Value::Null,
+                },
             ]
         })
         .collect();
     tx.execute_many(
         &format!(
-            "INSERT INTO audit_entries ({COLUMNS})
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+            "INSERT INTO audit_entries ({COLUMNS}, rows_sum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
         ),
         &rows,
     )?;

@@ -125,6 +125,11 @@ impl Database {
         &self.place
     }
 
+    /// Whether other servers may be at work on it.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.place, Store::Postgres(_))
+    }
+
     /// The file that a test has it in.
     #[cfg(test)]
     pub(crate) fn path(&self) -> &Path {

@@ -96,12 +96,13 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0019_call_traces.sql"),
     include_str!("schema/0020_links.sql"),
     include_str!("schema/0021_servers.sql"),
+    include_str!("schema/0022_rows_sum.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
 pub use audit::{
-    AUDIT_MAC_LEN, Appended, AuditEntries, AuditEntry, AuditFilter, AuditKeyRow, AuditTip,
-    TipMoved, Written,
+    AUDIT_MAC_LEN, Appended, AuditEntries, AuditEntry, AuditFilter, AuditKeyRow, AuditTip, LogEnd,
+    Moved, Written,
 };
 pub use audit_fields::AuditFields;
 pub use authority::{AUTHORITY_KEY_LEN, RowFault, RowsCheck, RowsSum};

@@ -119,6 +119,17 @@ impl WriteObserver for Twice {
     }
 }
 
+/// Of a log without entries.
+pub(super) const NO_ENTRY: LogEnd = LogEnd {
+    tip: AuditTip::BEGINNING,
+    rows: Some(RowsSum::ZERO),
+};
+
+/// Follows no log that has moved.
+pub(super) fn moved(moved: &Moved) -> Result<(), AuditTip> {
+    Err(moved.known)
+}
+
 fn file(folder: &Path) -> std::path::PathBuf {
     folder.join("test.db")
 }

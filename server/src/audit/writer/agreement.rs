@@ -47,7 +47,7 @@ impl Writer {
         }
         // From here on the rows are as they now are.
         let rows = self.repository.check_rows().await?;
-        self.rows = rows.base;
+        self.rows = self.is_of_tip(&rows).then_some(rows.base);
         let detail = match rows.bound {
             Some(false) if dispute != Dispute::Rows => format!("{detail}; and {}", Dispute::Rows),
             _ => detail,
@@ -77,7 +77,7 @@ impl Writer {
             );
         }
         self.kept.extend(about_rows(&checked, self.tip));
-        self.rows = checked.base;
+        self.rows = self.is_of_tip(&checked).then_some(checked.base);
         self.knows_rows = checked.bound.is_some() || self.tip == AuditTip::BEGINNING;
         let knows = matches!(found, Found::Head(head) if head.rows && head.tip.count > 0);
         let wrong = match checked.bound {
@@ -88,6 +88,11 @@ impl Writer {
         };
         self.dispute = self.dispute.or(Some(wrong));
         Ok(())
+    }
+
+    /// Whether the log ended where this writer knows it to end when the rows were looked at.
+    fn is_of_tip(&self, rows: &RowsCheck) -> bool {
+        rows.tip.unwrap_or(AuditTip::BEGINNING) == self.tip
     }
 
     /// Sets the tip to the last entry of the repository, and checks that entry.
@@ -125,7 +130,7 @@ impl Writer {
         if seq == 0 {
             return Ok(AuditTip::BEGINNING.mac.to_vec());
         }
-        if let Anchor::At(start) = archive::anchor(&self.repository, &self.chain).await?
+        if let Anchor::At(start) = self.anchor().await?
             && start.count == seq
         {
             return Ok(start.mac.to_vec());
@@ -153,12 +158,27 @@ impl Writer {
             let head = head.count;
             return Ok(Some(Dispute::Cut { head, count }));
         }
+        let shared = self.repository.database().is_shared();
+        if shared
+            && let Anchor::At(start) = self.anchor().await?
+            && start.count > head.count
+        {
+            // Others went on while this server was away, and archived what it knew the end of.
+            return Ok(None);
+        }
         if self.mac_of(head.count).await? != head.mac {
             return Ok(Some(Dispute::Rewritten { seq: head.count }));
+        }
+        if shared {
+            return Ok(None);
         }
         let entries = self.repository.audit_entries();
         let missed = entries.scan(head.count, 1).await?;
         Ok(older(head.count, missed.first(), last))
+    }
+
+    async fn anchor(&self) -> Result<Anchor, AuditError> {
+        Ok(archive::anchor(&self.repository, &self.chain).await?)
     }
 }
 

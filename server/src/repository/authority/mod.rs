@@ -30,8 +30,8 @@ use super::{Database, Place, ProtectedType, RepositoryError};
 pub(super) use changes::Guarded;
 use encoding::{Encoding, Owned};
 pub(super) use gathering::{begin_to_gather, changes, undone_if_failed};
-pub(super) use sum::fold;
 pub use sum::{RowFault, RowsCheck, RowsSum};
+pub(super) use sum::{base, fold};
 pub(super) use tables::{
     GATEWAY_JOURNALS, GATEWAY_KEYS, GATEWAYS, PASSWORD_POLICY, QUEUED_CALLS, RESOURCES,
     SERVER_KEYS, TABLES, TASKS, Table,

@@ -8,7 +8,12 @@
 //! over the sum as it then is, and removes them. So no row is fought over, and what the log's head
 //! file knows, it knows of all rows.
 //!
-//! A difference names the entry before it: one that was bound does not count again.
+//! A difference names the entry before it: one that was bound does not count again. So changes and
+//! entries have to be in one order, whichever servers make them: on each engine, the transactions of
+//! both are as if one came after the other.
+//!
+//! The sum itself stands masked beside the entry that binds it, for whichever server writes the
+//! next one. The mask is a MAC over that entry's number and MAC, so that none is used twice.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -20,10 +25,11 @@ use super::encoding::Owned;
 use super::gathering::take_gathered;
 use super::{Authority, RowMac, Stamp, TABLES, Table};
 use crate::repository::sql::{Row, Tx, Value, params};
-use crate::repository::{Repository, RepositoryError};
+use crate::repository::{AuditTip, Repository, RepositoryError};
 
 const ELEMENT: &[u8] = b"portcullis authority element v1";
 const BOUND: &[u8] = b"portcullis authority sum v1";
+const MASK: &[u8] = b"portcullis authority sum mask v1";
 
 /// Bad rows that are named at most.
 const MAX_FAULTS: usize = 1_000;
@@ -67,6 +73,9 @@ pub struct RowsCheck {
     pub bound: Option<bool>,
     /// What the next audit entry goes on from.
     pub base: RowsSum,
+    /// Where the audit log ended in that moment; `None`: it was empty, or its last entry's MAC is
+    /// none.
+    pub tip: Option<AuditTip>,
 }
 
 impl Repository {
@@ -118,25 +127,78 @@ fn check(tx: &mut Tx<'_>, authority: &Authority) -> Result<RowsCheck, Repository
         fault_count: 0,
         bound: None,
         base: RowsSum::default(),
+        tip: None,
     };
     for table in TABLES {
         check_table(tx, authority, table, &mut checked)?;
     }
     authority.bad.store(checked.fault_count, Ordering::Relaxed);
     checked.base = checked.base.minus(pending(tx, authority)?.sum);
-    let last = tx.query_optional(
-        "SELECT seq, authority FROM audit_entries ORDER BY seq DESC LIMIT 1",
-        &[],
-        |row| Ok((row.get::<i64>(0)?, Owned::of(row.column(1)?))),
-    )?;
-    checked.bound = match last {
-        None | Some((_, Owned::Null)) => None,
-        Some((seq, bound)) => {
-            let expected = authority.bound(checked.base, seq.cast_unsigned());
-            Some(bound.mac() == Some(expected))
-        }
-    };
+    let last = last(tx)?;
+    checked.tip = last.as_ref().and_then(Last::tip);
+    checked.bound = last.and_then(|last| last.binds(authority, checked.base));
     Ok(checked)
+}
+
+/// The sum that the next audit entry goes on from, as the last one left it; `None`: what stands
+/// there is not what the server wrote. One of an earlier version left none: then it is that of the
+/// rows as they are.
+///
+/// # Errors
+/// [`RepositoryError`].
+pub(in crate::repository) fn base(
+    tx: &mut Tx<'_>,
+    authority: &Authority,
+) -> Result<Option<RowsSum>, RepositoryError> {
+    let last = last(tx)?;
+    if let Some((tip, masked)) = last
+        .as_ref()
+        .and_then(|last| Some((last.tip()?, last.masked?)))
+    {
+        let sum = authority.mask(tip, RowsSum::from_bytes(&masked));
+        let binds = last.and_then(|last| last.binds(authority, sum));
+        return Ok((binds == Some(true)).then_some(sum));
+    }
+    let checked = check(tx, authority)?;
+    Ok((checked.bound != Some(false)).then_some(checked.base))
+}
+
+/// The last audit entry, as far as it knows the rows.
+struct Last {
+    seq: u64,
+    mac: Option<RowMac>,
+    bound: Owned,
+    masked: Option<RowMac>,
+}
+
+impl Last {
+    fn tip(&self) -> Option<AuditTip> {
+        let (count, mac) = (self.seq, self.mac?);
+        Some(AuditTip { count, mac })
+    }
+
+    /// Whether it knows this sum; `None`: it knows none.
+    fn binds(&self, authority: &Authority, sum: RowsSum) -> Option<bool> {
+        match &self.bound {
+            Owned::Null => None,
+            bound => Some(bound.mac() == Some(authority.bound(sum, self.seq))),
+        }
+    }
+}
+
+fn last(tx: &mut Tx<'_>) -> Result<Option<Last>, RepositoryError> {
+    tx.query_optional(
+        "SELECT seq, mac, authority, rows_sum FROM audit_entries ORDER BY seq DESC LIMIT 1",
+        &[],
+        |row| {
+            Ok(Last {
+                seq: row.get::<i64>(0)?.cast_unsigned(),
+                mac: Owned::of(row.column(1)?).mac(),
+                bound: Owned::of(row.column(2)?),
+                masked: Owned::of(row.column(3)?).mac(),
+            })
+        },
+    )
 }
 
 fn check_table(
@@ -218,12 +280,7 @@ fn difference(
 impl Authority {
     /// What a row with this MAC adds to the sum.
     fn element(&self, mac: &RowMac) -> RowsSum {
-        let bytes = self.key.tag(&[ELEMENT, mac]).to_bytes();
-        let mut limbs = [0; 4];
-        for (limb, bytes) in limbs.iter_mut().zip(bytes.as_chunks::<8>().0) {
-            *limb = u64::from_be_bytes(*bytes);
-        }
-        RowsSum(limbs)
+        RowsSum::from_bytes(&self.key.tag(&[ELEMENT, mac]).to_bytes())
     }
 
     /// What the audit entry `seq` says of the rows whose sum this is.
@@ -232,9 +289,40 @@ impl Authority {
         let parts = [BOUND, &seq.to_be_bytes(), limbs.as_flattened()];
         self.key.tag(&parts).to_bytes()
     }
+
+    /// Masks a sum for its place beside the entry at `tip`, or takes the mask off.
+    fn mask(&self, tip: AuditTip, sum: RowsSum) -> RowsSum {
+        let mask = self.key.tag(&[MASK, &tip.count.to_be_bytes(), &tip.mac]);
+        let mask = RowsSum::from_bytes(&mask.to_bytes());
+        let mut masked = sum;
+        for (limb, mask) in masked.0.iter_mut().zip(mask.0) {
+            *limb ^= mask;
+        }
+        masked
+    }
+
+    /// A sum as it stands beside the entry at `tip`, which binds it.
+    pub(in crate::repository) fn masked(&self, tip: AuditTip, sum: RowsSum) -> RowMac {
+        let mut bytes = RowMac::default();
+        let limbs = self.mask(tip, sum).0.map(u64::to_be_bytes);
+        bytes.copy_from_slice(limbs.as_flattened());
+        bytes
+    }
 }
 
 impl RowsSum {
+    /// Of no rows.
+    #[cfg(test)]
+    pub(crate) const ZERO: Self = Self([0; 4]);
+
+    fn from_bytes(bytes: &RowMac) -> Self {
+        let mut limbs = [0; 4];
+        for (limb, bytes) in limbs.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *limb = u64::from_be_bytes(*bytes);
+        }
+        Self(limbs)
+    }
+
     fn plus(self, other: Self) -> Self {
         let mut sum = [0; 4];
         let mut carry = false;

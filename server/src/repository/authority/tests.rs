@@ -10,18 +10,17 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::repository::on_postgres;
-use crate::repository::tests::{Fixture, NOW, registration, rotate};
+use crate::repository::tests::{Fixture, NOW, moved, registration, rotate};
 use crate::repository::{
-    AUDIT_MAC_LEN, AuditEntry, AuditTip, GatewayChange, LostSettings, NewQueuedCall, NewTask,
-    PasswordPolicy, PayloadError, Reach, Repository, Resource, RowsCheck, RowsSum, SeenJournal,
-    TipMoved, Written, tamper,
+    AUDIT_MAC_LEN, AuditEntry, AuditTip, GatewayChange, LogEnd, LostSettings, Moved, NewQueuedCall,
+    NewTask, PasswordPolicy, PayloadError, Reach, Repository, Resource, RowsCheck, SeenJournal,
+    Written, tamper,
 };
 
 /// A repository with rows in every table that decides, and an audit entry that knows them.
 struct Site {
     fixture: Fixture,
-    tip: AuditTip,
-    sum: RowsSum,
+    end: LogEnd,
 }
 
 impl Site {
@@ -57,8 +56,10 @@ impl Site {
             repository.resources().add(resource).await.unwrap();
         }
         let site = Self {
-            tip: AuditTip::BEGINNING,
-            sum: repository.check_rows().await.unwrap().base,
+            end: LogEnd {
+                tip: AuditTip::BEGINNING,
+                rows: Some(repository.check_rows().await.unwrap().base),
+            },
             fixture,
         };
         site.set_password("hr").await;
@@ -124,9 +125,9 @@ impl Site {
 
     /// Writes an audit entry.
     async fn bind(&mut self) {
-        let seq = self.tip.count + 1;
-        let make = move |_: &[Written], rows: &[u8; AUDIT_MAC_LEN]| {
-            Ok::<_, TipMoved>(vec![AuditEntry {
+        let make = move |tip: AuditTip, _: &[Written], rows: &[u8; AUDIT_MAC_LEN]| {
+            let seq = tip.count + 1;
+            Ok(vec![AuditEntry {
                 seq,
                 commit_first: seq,
                 outcome: "done".to_owned(),
@@ -136,9 +137,8 @@ impl Site {
             }])
         };
         let log = self.repository().audit_entries();
-        let appended = log.append(self.tip, self.sum, vec![None], make).await;
-        let appended = appended.unwrap().unwrap();
-        (self.tip, self.sum) = (appended.tip, appended.sum);
+        let appended = log.append(self.end, vec![None], moved, make).await;
+        self.end = appended.unwrap().unwrap().end;
     }
 
     async fn check(&self) -> RowsCheck {
@@ -470,4 +470,32 @@ async fn secret_settings_and_queued_payloads_are_for_one_registration_and_connec
          WHERE type = 'resource-password'",
     );
     assert!(resources.open("hr").await.unwrap().unwrap().is_err());
+}
+
+#[tokio::test]
+async fn another_server_goes_on_from_the_sum_of_the_last_entry_and_from_no_other() {
+    let mut site = Site::bound().await;
+    site.bind().await;
+    let unknown = LogEnd {
+        rows: None,
+        ..site.end
+    };
+    let log = site.repository().audit_entries();
+    let knows = |moved: &Moved| match moved.rows_known {
+        true => Ok(()),
+        false => Err(()),
+    };
+    let end = log.end(unknown, knows).await.unwrap();
+    assert_eq!(end, Ok(site.end));
+    for planted in [
+        "mac",
+        "authority",
+        "(SELECT rows_sum FROM audit_entries WHERE seq = 1)",
+    ] {
+        site.attack(&format!(
+            "DROP TRIGGER IF EXISTS audit_entries_never_change;
+             UPDATE audit_entries SET rows_sum = {planted} WHERE seq = (SELECT MAX(seq) FROM audit_entries)"
+        ));
+        assert_eq!(log.end(unknown, knows).await.unwrap(), Err(()), "{planted}");
+    }
 }

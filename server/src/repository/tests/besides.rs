@@ -20,7 +20,7 @@ async fn work_that_fails_beside_its_entry_takes_no_other_with_it() {
     let fixture = Fixture::new().await;
     let repository = &fixture.repository;
     let besides = vec![put("work a", 1), put("work b", 2), None, put("work c", 1)];
-    let make = |written: &[Written], _: &[u8; AUDIT_MAC_LEN]| {
+    let make = |_: AuditTip, written: &[Written], _: &[u8; AUDIT_MAC_LEN]| {
         let numbers = written.iter().filter_map(|one| one.as_ref().ok().copied()?);
         let entries = numbers.map(|seq| AuditEntry {
             seq,
@@ -28,10 +28,10 @@ async fn work_that_fails_beside_its_entry_takes_no_other_with_it() {
             mac: vec![1; AUDIT_MAC_LEN],
             ..AuditEntry::default()
         });
-        Ok::<_, TipMoved>(entries.collect())
+        Ok(entries.collect())
     };
     let log = repository.audit_entries();
-    let appended = log.append(AuditTip::BEGINNING, RowsSum::default(), besides, make);
+    let appended = log.append(NO_ENTRY, besides, moved, make);
     let appended = appended.await.unwrap().unwrap();
     let numbers: Vec<_> = appended.written.into_iter().map(Result::ok).collect();
     assert_eq!(numbers, [Some(Some(1)), None, Some(Some(2)), Some(Some(3))]);

@@ -107,8 +107,8 @@ async fn course(fixture: &Fixture, given: &Given) -> Vec<String> {
     tell(&log.add_key(1, &*key).await);
     let append = |entries: Vec<AuditEntry>| {
         let besides = vec![None; entries.len()];
-        let make = move |_: &[Written], _: &[u8; AUDIT_MAC_LEN]| Ok::<_, TipMoved>(entries.clone());
-        log.append(AuditTip::BEGINNING, RowsSum::default(), besides, make)
+        let make = move |_: AuditTip, _: &[Written], _: &[u8; AUDIT_MAC_LEN]| Ok(entries.clone());
+        log.append(NO_ENTRY, besides, moved, make)
     };
     tell(&append(vec![entry(1), entry(2)]).await.map(drop));
     tell(&append(vec![entry(3)]).await.map(drop));
