@@ -1,16 +1,15 @@
 //! The second person: what one alone can do the most harm with waits until somebody else has
 //! approved it.
 //!
-//! In memory only: a server that is started again knows of no request that waits.
+//! What waits stands in the repository: a request that was made to one server is approved on
+//! another, and one that is started again knows of all of them.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis_common::rotation::UnixMillis;
-use portcullis_host::clock;
 
 use crate::audit::Subject;
+use crate::repository::{Asked, NewApproval, Repository, RepositoryError, StoredApproval};
 
 /// How long a request waits, and how long an approval holds, from when it was asked for.
 pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -19,28 +18,14 @@ const MAX_OF_USER: usize = 8;
 const MAX: usize = 64;
 /// Bytes of a request at most.
 const MAX_CONTENTS: usize = 64 << 10;
+const ID: &str = "ap-";
 
 /// What waits for a second person, and what one has approved. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Approvals {
+    repository: Repository,
     needed: bool,
     lifetime: Duration,
-    state: Arc<Mutex<State>>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Oldest first.
-    waiting: VecDeque<Waiting>,
-    last: u64,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    shown: Approval,
-    /// All of the request: what is approved is this and nothing else.
-    contents: Vec<u8>,
-    since: Instant,
 }
 
 /// A request that waits for a second person.
@@ -49,7 +34,7 @@ pub struct Approval {
     /// `ap-1`, `ap-2`, …
     pub id: String,
     /// Its method: `Keys/Export`.
-    pub method: &'static str,
+    pub method: String,
     /// What it is about.
     pub object: String,
     /// Who asked, and when.
@@ -79,7 +64,7 @@ pub enum Passage {
 }
 
 /// Why an approval is not given, or a request not taken to wait.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ApprovalError {
     /// None of this id waits.
     #[error(
@@ -95,15 +80,18 @@ pub enum ApprovalError {
     /// It is larger than any sensible one.
     #[error("the request is larger than {MAX_CONTENTS} bytes: name fewer keys")]
     TooLarge,
+    /// What waits cannot be read or written.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
 }
 
 impl Approvals {
-    /// None wait yet. `needed`: whether a second person is needed at all.
-    pub fn new(needed: bool, lifetime: Duration) -> Self {
+    /// Those of `repository`. `needed`: whether a second person is needed at all.
+    pub const fn new(repository: Repository, needed: bool, lifetime: Duration) -> Self {
         Self {
+            repository,
             needed,
             lifetime,
-            state: Arc::default(),
         }
     }
 
@@ -115,11 +103,11 @@ impl Approvals {
     /// Whether `asked_by` may go on with a request of these contents. An approval is used up by it.
     ///
     /// # Errors
-    /// [`ApprovalError::TooMany`], [`ApprovalError::TooLarge`].
-    pub fn pass(
+    /// [`ApprovalError::TooMany`], `TooLarge`, `Repository`.
+    pub async fn pass(
         &self,
         asked_by: &Subject,
-        method: &'static str,
+        method: &str,
         object: &str,
         contents: Vec<u8>,
     ) -> Result<Passage, ApprovalError> {
@@ -129,106 +117,138 @@ impl Approvals {
         if contents.len() > MAX_CONTENTS {
             return Err(ApprovalError::TooLarge);
         }
-        let mut state = self.lock();
-        let same = |one: &Waiting| {
-            self.is_fresh(one)
-                && one.shown.asked_by.is_same_user(asked_by)
-                && one.shown.method == method
-                && one.contents == contents
-        };
-        let found = state.waiting.iter().position(same);
-        if let Some(waiting) = found.and_then(|at| state.waiting.get(at)) {
-            let approval = waiting.shown.clone();
-            if approval.approved_by.is_none() {
-                return Ok(Passage::Waits {
-                    approval,
-                    new: false,
-                });
-            }
-            state.waiting.retain(|one| one.shown.id != approval.id);
-            return Ok(Passage::Approved(approval));
-        }
-        let of_user = |one: &&Waiting| one.shown.asked_by.is_same_user(asked_by);
-        if state.waiting.len() >= MAX || state.waiting.iter().filter(of_user).count() >= MAX_OF_USER
-        {
-            return Err(ApprovalError::TooMany);
-        }
-        state.last += 1;
-        let asked = clock::now();
-        let lifetime = u64::try_from(self.lifetime.as_millis()).unwrap_or(u64::MAX);
-        let approval = Approval {
-            id: format!("ap-{}", state.last),
-            method,
+        let new = NewApproval {
+            method: method.to_owned(),
             object: object.to_owned(),
-            asked_by: asked_by.clone(),
-            asked,
-            expires: UnixMillis(asked.0.saturating_add(lifetime)),
-            approved_by: None,
-        };
-        state.waiting.push_back(Waiting {
-            shown: approval.clone(),
+            asked_by: (asked_by.to_string(), asked_by.uid()),
             contents,
-            since: Instant::now(),
-        });
-        Ok(Passage::Waits {
-            approval,
-            new: true,
+            lifetime: self.lifetime,
+        };
+        let asks = asked_by.clone();
+        let same_user = move |one: &StoredApproval| who_asked(one).is_same_user(&asks);
+        let asked = self.repository.approvals();
+        let asked = asked.ask(new, same_user, (MAX_OF_USER, MAX)).await?;
+        Ok(match asked {
+            Asked::Approved(approval) => Passage::Approved(approval.into()),
+            Asked::Waits(approval) => Passage::Waits {
+                approval: approval.into(),
+                new: false,
+            },
+            Asked::New(approval) => Passage::Waits {
+                approval: approval.into(),
+                new: true,
+            },
+            Asked::TooMany => return Err(ApprovalError::TooMany),
         })
     }
 
     /// `second` approves the request that waits under `id`. A second approval changes nothing.
     ///
     /// # Errors
-    /// [`ApprovalError::Unknown`], [`ApprovalError::Own`].
-    pub fn approve(&self, id: &str, second: &Subject) -> Result<Approval, ApprovalError> {
-        let mut state = self.lock();
-        let mut waiting = state.waiting.iter_mut();
-        let found = waiting.find(|one| one.shown.id == id && self.is_fresh(one));
-        let Some(Waiting { shown, .. }) = found else {
-            return Err(ApprovalError::Unknown(id.to_owned()));
-        };
-        if shown.asked_by.is_same_user(second) {
-            return Err(ApprovalError::Own(second.clone()));
+    /// [`ApprovalError::Unknown`], `Own`, `Repository`.
+    pub async fn approve(&self, id: &str, second: &Subject) -> Result<Approval, ApprovalError> {
+        let unknown = || ApprovalError::Unknown(id.to_owned());
+        let number = id.strip_prefix(ID).and_then(|number| number.parse().ok());
+        let number = number.ok_or_else(unknown)?;
+        let by = second.clone();
+        let may = move |one: &StoredApproval| by.is_somebody_else(&who_asked(one));
+        let approved = self.repository.approvals();
+        let approved = approved.approve(number, &second.to_string(), may).await?;
+        match approved.ok_or_else(unknown)? {
+            Ok(approval) => Ok(approval.into()),
+            Err(_) => Err(ApprovalError::Own(second.clone())),
         }
-        shown.approved_by.get_or_insert_with(|| second.clone());
-        Ok(shown.clone())
     }
 
     /// Those that wait, or are approved and not used yet; oldest first.
-    pub fn list(&self) -> Vec<Approval> {
-        let state = self.lock();
-        let fresh = state.waiting.iter().filter(|one| self.is_fresh(one));
-        fresh.map(|one| one.shown.clone()).collect()
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn list(&self) -> Result<Vec<Approval>, RepositoryError> {
+        let all = self.repository.approvals().list().await?;
+        Ok(all.into_iter().map(Approval::from).collect())
     }
 
-    /// Forgets the request of this id, whose time has come; `None`: it was carried out.
-    pub fn expire(&self, id: &str) -> Option<Approval> {
-        let mut state = self.lock();
-        let at = state.waiting.iter().position(|one| one.shown.id == id)?;
-        state.waiting.remove(at).map(|one| one.shown)
+    /// Forgets the requests whose time has come, and gives those that no server has forgotten yet.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: none was forgotten. They count no more all the same.
+    pub async fn expire(&self) -> Result<Vec<Approval>, RepositoryError> {
+        let over = self.repository.approvals().expire().await?;
+        Ok(over.into_iter().map(Approval::from).collect())
     }
+}
 
-    fn is_fresh(&self, one: &Waiting) -> bool {
-        one.since.elapsed() < self.lifetime
-    }
+fn who_asked(approval: &StoredApproval) -> Subject {
+    let (text, uid) = &approval.asked_by;
+    Subject::told(text, *uid)
+}
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Whole at every moment, whoever panicked meanwhile.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl From<StoredApproval> for Approval {
+    fn from(stored: StoredApproval) -> Self {
+        Self {
+            id: format!("{ID}{}", stored.number),
+            asked_by: who_asked(&stored),
+            approved_by: stored.approved_by.as_deref().map(Subject::written),
+            method: stored.method,
+            object: stored.object,
+            asked: stored.asked,
+            expires: stored.expires,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::keys::protection::Protection;
+    use crate::keys::{Keyring, authority};
+    use crate::repository::{Database, tamper};
+
+    /// A repository that any number of servers have open.
+    struct Site {
+        folder: tempfile::TempDir,
+        protection: Protection,
+    }
+
+    impl Site {
+        async fn new() -> (Self, Approvals) {
+            let folder = tempfile::tempdir().unwrap();
+            let protection = Protection::random();
+            let site = Self { folder, protection };
+            let database = Database::create(&site.path()).await.unwrap();
+            let made = Keyring::create(&database, &site.protection, UnixMillis(1)).await;
+            let repository = Repository::new(database, Arc::new(made.unwrap()));
+            authority::create(&repository).await.unwrap();
+            (site, Approvals::new(repository, true, LIFETIME))
+        }
+
+        fn path(&self) -> std::path::PathBuf {
+            self.folder.path().join("test.db")
+        }
+
+        async fn another(&self, lifetime: Duration) -> Approvals {
+            let database = Database::open(&self.path()).await.unwrap();
+            let keyring = Keyring::unlock(&database, &self.protection).await.unwrap();
+            let repository = Repository::new(database, Arc::new(keyring));
+            repository.open_authority().await.unwrap();
+            Approvals::new(repository, true, lifetime)
+        }
+    }
 
     fn alice() -> Subject {
         Subject::user(1001, Some("alice"))
     }
 
-    fn pass(approvals: &Approvals, who: &Subject, contents: &[u8]) -> Passage {
+    fn bob() -> Subject {
+        Subject::user(1002, Some("bob"))
+    }
+
+    async fn pass(approvals: &Approvals, who: &Subject, contents: &[u8]) -> Passage {
         let passed = approvals.pass(who, "Keys/Export", "all keys", contents.to_vec());
-        passed.unwrap()
+        passed.await.unwrap()
     }
 
     fn id(passage: Passage) -> String {
@@ -238,59 +258,92 @@ mod tests {
         approval.id
     }
 
-    #[test]
-    fn an_approval_is_for_one_request_of_one_user_once() {
-        let approvals = Approvals::new(true, LIFETIME);
-        let (alice, bob) = (alice(), Subject::user(1002, Some("bob")));
-        let first = id(pass(&approvals, &alice, b"one"));
-        // The same user, whatever name the system knows at that moment.
+    #[tokio::test]
+    async fn an_approval_is_for_one_request_of_one_user_once_on_whichever_server() {
+        let (site, here) = Site::new().await;
+        let there = site.another(LIFETIME).await;
+        let first = id(pass(&here, &alice(), b"one").await);
+        // The same user, whatever name the system knows at that moment, and the one of that name on
+        // another host.
         let nameless = Subject::user(1001, None);
-        for own in [&alice, &nameless, &Subject::user(1001, Some("root"))] {
-            let refused = approvals.approve(&first, own);
-            assert_eq!(refused, Err(ApprovalError::Own(own.clone())));
+        let elsewhere = Subject::user(2001, Some("alice"));
+        for own in [
+            &alice(),
+            &nameless,
+            &Subject::user(1001, Some("root")),
+            &elsewhere,
+        ] {
+            let refused = there.approve(&first, own).await;
+            assert!(
+                matches!(&refused, Err(ApprovalError::Own(who)) if who == own),
+                "{refused:?}"
+            );
         }
-        assert_eq!(id(pass(&approvals, &nameless, b"one")), first);
-        let approved = approvals.approve(&first, &bob).unwrap();
-        assert_eq!(approved.approved_by, Some(bob.clone()));
-        // Other contents, and somebody else's.
-        assert_ne!(id(pass(&approvals, &alice, b"two")), first);
-        assert_ne!(id(pass(&approvals, &bob, b"one")), first);
-        let other = approvals.pass(&alice, "Keys/Delete", "all keys", b"one".to_vec());
-        assert_ne!(id(other.unwrap()), first);
+        assert_eq!(id(pass(&there, &nameless, b"one").await), first);
+        let approved = there.approve(&first, &bob()).await.unwrap();
         assert_eq!(
-            pass(&approvals, &alice, b"one"),
-            Passage::Approved(approved)
+            approved.approved_by.as_ref().unwrap().to_string(),
+            "bob (1002)"
         );
-        assert_ne!(id(pass(&approvals, &alice, b"one")), first);
-        let unknown = approvals.approve(&first, &bob);
-        assert_eq!(unknown, Err(ApprovalError::Unknown(first)));
+        assert_eq!(here.list().await.unwrap(), [approved.clone()]);
+        // Other contents, and somebody else's.
+        assert_ne!(id(pass(&here, &alice(), b"two").await), first);
+        assert_ne!(id(pass(&here, &bob(), b"one").await), first);
+        let namesake = Subject::user(1001, Some("carol"));
+        assert_ne!(id(pass(&there, &namesake, b"one").await), first);
+        let who = alice();
+        let other = here.pass(&who, "Keys/Delete", "all keys", b"one".to_vec());
+        assert_ne!(id(other.await.unwrap()), first);
+        // On both at once: one of them has it.
+        let both = tokio::join!(pass(&here, &who, b"one"), pass(&there, &who, b"one"));
+        let used = [both.0, both.1].into_iter();
+        let used: Vec<_> = used
+            .filter(|one| *one == Passage::Approved(approved.clone()))
+            .collect();
+        assert_eq!(used.len(), 1);
+        let again = there.approve(&first, &bob()).await;
+        assert!(matches!(again, Err(ApprovalError::Unknown(_))), "{again:?}");
     }
 
-    #[test]
-    fn what_has_expired_is_neither_approved_nor_carried_out() {
-        let approvals = Approvals::new(true, Duration::ZERO);
-        let (alice, bob) = (alice(), Subject::user(0, Some("root")));
-        let first = id(pass(&approvals, &alice, b"one"));
-        assert!(approvals.approve(&first, &bob).is_err());
-        assert_ne!(id(pass(&approvals, &alice, b"one")), first);
-        assert_eq!(approvals.list(), []);
-        assert_eq!(approvals.expire(&first).unwrap().id, first);
-        assert_eq!(approvals.expire(&first), None);
-        let off = Approvals::new(false, LIFETIME);
-        assert_eq!(pass(&off, &alice, b"one"), Passage::Free);
+    #[tokio::test]
+    async fn what_has_expired_is_neither_approved_nor_carried_out_and_is_told_once() {
+        let (site, here) = Site::new().await;
+        let brief = site.another(Duration::ZERO).await;
+        let first = id(pass(&brief, &alice(), b"one").await);
+        assert!(here.approve(&first, &bob()).await.is_err());
+        assert_ne!(id(pass(&brief, &alice(), b"one").await), first);
+        assert_eq!(here.list().await.unwrap(), []);
+        let told = here.expire().await.unwrap();
+        assert_eq!((told.len(), &told[0].id), (2, &first));
+        assert_eq!(brief.expire().await.unwrap(), []);
+        let off = Approvals::new(here.repository.clone(), false, LIFETIME);
+        assert_eq!(pass(&off, &alice(), b"one").await, Passage::Free);
     }
 
-    #[test]
-    fn no_user_keeps_the_others_from_asking() {
-        let approvals = Approvals::new(true, LIFETIME);
+    #[tokio::test]
+    async fn what_somebody_wrote_into_the_repository_is_no_approval() {
+        let (site, here) = Site::new().await;
+        let first = id(pass(&here, &alice(), b"one").await);
+        tamper(
+            &site.path(),
+            "UPDATE approvals SET approved_by = 'bob (1002)'",
+        );
+        assert_ne!(id(pass(&here, &alice(), b"one").await), first);
+        assert_eq!(here.list().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn no_user_keeps_the_others_from_asking() {
+        let (_site, approvals) = Site::new().await;
         for n in 0..MAX_OF_USER {
-            pass(&approvals, &alice(), n.to_string().as_bytes());
+            pass(&approvals, &alice(), n.to_string().as_bytes()).await;
         }
-        let more = approvals.pass(&alice(), "Keys/Export", "", b"more".to_vec());
-        assert_eq!(more, Err(ApprovalError::TooMany));
-        pass(&approvals, &Subject::user(1002, None), b"more");
+        let (who, other) = (alice(), Subject::user(1003, None));
+        let more = approvals.pass(&who, "Keys/Export", "", b"more".to_vec());
+        assert!(matches!(more.await, Err(ApprovalError::TooMany)));
+        pass(&approvals, &Subject::user(1002, None), b"more").await;
         let large = vec![0; MAX_CONTENTS + 1];
-        let large = approvals.pass(&Subject::user(1003, None), "Keys/Export", "", large);
-        assert_eq!(large, Err(ApprovalError::TooLarge));
+        let large = approvals.pass(&other, "Keys/Export", "", large);
+        assert!(matches!(large.await, Err(ApprovalError::TooLarge)));
     }
 }

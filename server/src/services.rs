@@ -80,7 +80,7 @@ impl Services {
             server_id,
             started: clock::now(),
             secret: config.secret.clone(),
-            approvals: Approvals::new(config.admin.second_person, LIFETIME),
+            approvals: Approvals::new(repository.clone(), config.admin.second_person, LIFETIME),
             live: Live::new(config.clone(), clock::now()),
             queue: CallQueue::new(config.calls, provisioning.clone()),
             member: None,

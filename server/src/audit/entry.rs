@@ -29,12 +29,25 @@ impl Subject {
         Self { text, uid }
     }
 
-    /// Whether both are one user, whatever names the system knew for them.
+    /// Whether both are one user, also where the system did not know the name of one of them. On
+    /// another host a number may be somebody else's.
     pub fn is_same_user(&self, other: &Self) -> bool {
         match (self.uid, other.uid) {
-            (Some(one), Some(other)) => one == other,
+            (Some(uid), Some(others)) => {
+                let names = self.name().zip(other.name());
+                uid == others && names.is_none_or(|(name, others)| name == others)
+            }
             _ => self.text == other.text,
         }
+    }
+
+    /// Whether these are surely two users: neither has the number of the other, nor the name.
+    pub fn is_somebody_else(&self, other: &Self) -> bool {
+        let differ = |pair: Option<(u32, u32)>| pair.is_none_or(|(one, other)| one != other);
+        let names = self.name().zip(other.name());
+        differ(self.uid.zip(other.uid))
+            && names.is_none_or(|(name, others)| name != others)
+            && self.text != other.text
     }
 
     /// A user of another server's host, as that server names them.
@@ -46,6 +59,14 @@ impl Subject {
     /// Their user id, where they are a user of a host.
     pub const fn uid(&self) -> Option<u32> {
         self.uid
+    }
+
+    /// The name alone; `None`: the system knew none.
+    fn name(&self) -> Option<&str> {
+        match self.uid {
+            Some(uid) => self.text.strip_suffix(&format!(" ({uid})")),
+            None => Some(&self.text),
+        }
     }
 
     /// Somebody whom the system does not name.

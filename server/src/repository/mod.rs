@@ -21,6 +21,7 @@
 //! in `authority/tables.rs`.
 
 mod alarms;
+mod approvals;
 mod audit;
 mod audit_fields;
 mod authority;
@@ -97,9 +98,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0020_links.sql"),
     include_str!("schema/0021_servers.sql"),
     include_str!("schema/0022_rows_sum.sql"),
+    include_str!("schema/0023_approvals.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
+pub use approvals::{Asked, NewApproval, StoredApproval, StoredApprovals};
 pub use audit::{
     AUDIT_MAC_LEN, Appended, AuditEntries, AuditEntry, AuditFilter, AuditKeyRow, AuditTip, LogEnd,
     Moved, Written,

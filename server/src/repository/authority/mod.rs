@@ -33,7 +33,7 @@ pub(super) use gathering::{begin_to_gather, changes, undone_if_failed};
 pub use sum::{RowFault, RowsCheck, RowsSum};
 pub(super) use sum::{base, fold};
 pub(super) use tables::{
-    GATEWAY_JOURNALS, GATEWAY_KEYS, GATEWAYS, PASSWORD_POLICY, QUEUED_CALLS, RESOURCES,
+    APPROVALS, GATEWAY_JOURNALS, GATEWAY_KEYS, GATEWAYS, PASSWORD_POLICY, QUEUED_CALLS, RESOURCES,
     SERVER_KEYS, TABLES, TASKS, Table,
 };
 
@@ -134,6 +134,11 @@ impl Authority {
                 Err(table.changed(&stamp.key))
             }
         }
+    }
+
+    /// A MAC over what is to be known again and not to be read; `parts` begin with what it is for.
+    pub(super) fn tag(&self, parts: &[&[u8]]) -> RowMac {
+        self.key.tag(parts).to_bytes()
     }
 
     fn mac_of(&self, covered: &Encoding, children: &[u8]) -> RowMac {

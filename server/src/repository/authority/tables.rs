@@ -145,8 +145,17 @@ pub(in crate::repository) const GATEWAY_JOURNALS: Table = Table {
     children: &[],
 };
 
+pub(in crate::repository) const APPROVALS: Table = Table {
+    name: "approvals",
+    kind: "approval",
+    columns: "number, method, object, contents, asked_by, asked_uid, asked_ms, expires_ms, approved_by",
+    width: 9,
+    key: "number",
+    children: &[],
+};
+
 /// All of them.
-pub(in crate::repository) const TABLES: [&Table; 8] = [
+pub(in crate::repository) const TABLES: [&Table; 9] = [
     &GATEWAYS,
     &RESOURCES,
     &TASKS,
@@ -155,6 +164,7 @@ pub(in crate::repository) const TABLES: [&Table; 8] = [
     &PASSWORD_POLICY,
     &QUEUED_CALLS,
     &GATEWAY_JOURNALS,
+    &APPROVALS,
 ];
 
 impl Table {

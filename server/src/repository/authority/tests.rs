@@ -1,6 +1,7 @@
 //! What an editor of the file cannot do unseen.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use portcullis_common::id::{GatewayId, KeyKind};
 use portcullis_common::rotation::Registration;
@@ -12,9 +13,9 @@ use super::*;
 use crate::repository::on_postgres;
 use crate::repository::tests::{Fixture, NOW, moved, registration, rotate};
 use crate::repository::{
-    AUDIT_MAC_LEN, AuditEntry, AuditTip, GatewayChange, LogEnd, LostSettings, Moved, NewQueuedCall,
-    NewTask, PasswordPolicy, PayloadError, Reach, Repository, Resource, RowsCheck, SeenJournal,
-    Written, tamper,
+    AUDIT_MAC_LEN, AuditEntry, AuditTip, GatewayChange, LogEnd, LostSettings, Moved, NewApproval,
+    NewQueuedCall, NewTask, PasswordPolicy, PayloadError, Reach, Repository, Resource, RowsCheck,
+    SeenJournal, Written, tamper,
 };
 
 /// A repository with rows in every table that decides, and an audit entry that knows them.
@@ -92,6 +93,16 @@ impl Site {
         let gateways = site.repository().gateways();
         let id = GatewayId::random(&mut rand::rng());
         gateways.see_journal(id, journal, NOW).await.unwrap();
+        let approval = NewApproval {
+            method: "Keys/Export".to_owned(),
+            object: String::new(),
+            asked_by: ("ada (7)".to_owned(), Some(7)),
+            contents: b"all of it".to_vec(),
+            lifetime: Duration::from_secs(60),
+        };
+        let asked = site.repository().approvals();
+        let asked = asked.ask(approval, |_| false, (8, 8));
+        asked.await.unwrap();
         site
     }
 
@@ -474,6 +485,9 @@ async fn secret_settings_and_queued_payloads_are_for_one_registration_and_connec
 
 #[tokio::test]
 async fn another_server_goes_on_from_the_sum_of_the_last_entry_and_from_no_other() {
+    if on_postgres() {
+        return;
+    }
     let mut site = Site::bound().await;
     site.bind().await;
     let unknown = LogEnd {
