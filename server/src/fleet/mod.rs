@@ -30,6 +30,7 @@ mod suspicion;
 mod tls;
 pub(crate) mod transport;
 mod turns;
+mod withdrawn;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;

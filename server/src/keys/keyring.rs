@@ -160,6 +160,17 @@ impl Keyring {
         true
     }
 
+    /// Holds these keys and no others from now on, and seals under `current`, which is one of them
+    /// or stays as it is.
+    pub(super) fn renew(&self, ids: &[KeyId], current: KeyId) {
+        let mut held = self.write();
+        if let Some(key) = held.keys.get(&current).cloned() {
+            held.current = (current, key);
+        }
+        let sealing = held.current.0;
+        held.keys.retain(|id, _| *id == sealing || ids.contains(id));
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Held> {
         // Whole at every moment, whoever panicked meanwhile.
         self.held.read().unwrap_or_else(PoisonError::into_inner)

@@ -10,8 +10,9 @@ use tokio::sync::Mutex;
 
 use super::Keyring;
 use super::key_rng::key_rng;
-use super::protection::Protection;
-use crate::repository::{Database, Repository, RepositoryError};
+use super::protection::{self, Protection, ProtectionError, Unlock};
+use crate::config::SecretSource;
+use crate::repository::{Database, Repository, RepositoryError, ServerKeyRow};
 
 /// Why the server keys were not changed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,28 @@ pub enum KeyError {
         "the server is stopping: look at `portcullis key list` when it runs again, then try again"
     )]
     Stopping,
+}
+
+/// Why the server keys were not read again.
+#[derive(Debug, thiserror::Error)]
+pub enum RenewError {
+    /// The repository cannot be read, or the server ends.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The secret of this server does not open them any more.
+    #[error(
+        "the server keys are protected anew, and the secret of this server does not open them: {0}"
+    )]
+    Protection(#[from] ProtectionError),
+    /// One is not what a server stored.
+    #[error("server key {0} does not open as it is stored")]
+    DoesNotOpen(KeyId),
+}
+
+impl From<RepositoryError> for RenewError {
+    fn from(error: RepositoryError) -> Self {
+        Self::Key(error.into())
+    }
 }
 
 /// What makes, chooses and deletes server keys: one change at a time. Cheap to clone.
@@ -124,6 +147,20 @@ impl KeyManager {
         Ok((bad.map(|row| row.id).collect(), rows.len() as u64))
     }
 
+    /// Reads the server keys again: another server may have made, chosen or deleted some, or
+    /// wrapped all of them anew, under the secret that `source` gives.
+    ///
+    /// # Errors
+    /// [`RenewError`]: those that open are held all the same.
+    pub async fn renew(&self, source: &SecretSource) -> Result<(), RenewError> {
+        let (inner, source) = (Arc::clone(&self.inner), source.clone());
+        to_its_end(async move {
+            let mut protection = inner.protection.lock().await;
+            inner.renew(&mut protection, &source).await
+        })
+        .await
+    }
+
     /// Seals under this stored key from now on. Gives the id of the key before.
     ///
     /// # Errors
@@ -167,6 +204,38 @@ impl Inner {
         Ok(())
     }
 
+    async fn renew(
+        &self,
+        protection: &mut Protection,
+        source: &SecretSource,
+    ) -> Result<(), RenewError> {
+        let rows = self.database.server_keys().list().await?;
+        let opens = |protection: &Protection, row: &ServerKeyRow| {
+            protection.unwrap(row.id, &row.wrapped).ok()
+        };
+        // Nobody is there to be asked for it.
+        let asks = *source == SecretSource::Prompt;
+        if !asks && rows.iter().any(|row| opens(protection, row).is_none()) {
+            *protection = protection::unlock(&self.database, source, Unlock::Look).await?;
+        }
+        let mut closed = None;
+        for row in &rows {
+            match opens(protection, row) {
+                Some(key) if self.keyring.key(row.id).is_none() => {
+                    self.keyring.add(row.id, key);
+                    tracing::info!(key = %row.id, "another server made a server key");
+                }
+                Some(_) => {}
+                None => closed = Some(row.id),
+            }
+        }
+        let current = rows.iter().find(|row| row.current).map(|row| row.id);
+        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        self.keyring
+            .renew(&ids, current.unwrap_or_else(|| self.keyring.current()));
+        closed.map_or(Ok(()), |id| Err(RenewError::DoesNotOpen(id)))
+    }
+
     /// Checks that the repository gives this key again.
     async fn check_stored(
         &self,
@@ -206,7 +275,7 @@ pub(super) async fn to_its_end<T: Send + 'static, E: From<KeyError> + Send + 'st
 mod tests {
     use super::super::protection::tests::random_protection;
     use super::*;
-    use crate::repository::{Place, ProtectedType, Sealer};
+    use crate::repository::{OpenError, Place, ProtectedType, Sealer};
 
     const PLACE: Place<'_> = Place {
         kind: ProtectedType::UserPassword,
@@ -282,6 +351,29 @@ mod tests {
         assert_eq!(manager.keyring().current(), first);
         let rows = manager.inner.database.server_keys().list().await.unwrap();
         assert!(rows.iter().any(|row| row.id == first && row.current));
+    }
+
+    #[tokio::test]
+    async fn what_another_server_did_to_the_keys_is_read_again() {
+        let (_folder, manager) = manager().await;
+        let database = &manager.inner.database;
+        let protection = manager.inner.protection.lock().await.clone();
+        let keyring = Keyring::unlock(database, &protection).await.unwrap();
+        let other = KeyManager::new(database.clone(), Arc::new(keyring), protection);
+        let first = manager.keyring().current();
+        let second = other.generate(None, true).await.unwrap();
+        let sealed = other.keyring().seal(&PLACE, b"secret");
+        let unknown = manager.keyring().open(&PLACE, &sealed).unwrap_err();
+        assert!(matches!(unknown, OpenError::UnknownKey { key, .. } if key == second));
+        manager.renew(&SecretSource::Prompt).await.unwrap();
+        assert_eq!(
+            **manager.keyring().open(&PLACE, &sealed).unwrap(),
+            *b"secret"
+        );
+        assert_eq!(manager.keyring().current(), second);
+        assert!(database.server_keys().remove(first).await.unwrap());
+        manager.renew(&SecretSource::Prompt).await.unwrap();
+        assert_eq!(manager.keyring().ids(), [second]);
     }
 
     #[tokio::test]

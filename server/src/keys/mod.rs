@@ -15,5 +15,5 @@ pub mod transfer;
 pub use authority::AuthorityError;
 pub use delete::{DeleteError, Deleted, Deletion};
 pub use keyring::{Keyring, KeyringError};
-pub use manager::{KeyError, KeyManager};
+pub use manager::{KeyError, KeyManager, RenewError};
 pub use protect::{NewProtection, ProtectError, Protected};

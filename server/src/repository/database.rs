@@ -159,6 +159,11 @@ impl Database {
         self.look(|tx| tx.now()).await
     }
 
+    /// Another server has withdrawn something: what was looked up before is looked up once more.
+    pub fn changed_elsewhere(&self) {
+        self.engine.changed_elsewhere();
+    }
+
     /// Whether it is in a database that acknowledges changes which no standby has: a failover can
     /// lose them.
     ///

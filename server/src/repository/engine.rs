@@ -168,6 +168,15 @@ impl Engine {
         }
     }
 
+    /// Somebody else has changed something: [`Self::state`] is another one from now on.
+    pub(super) fn changed_elsewhere(&self) {
+        match self {
+            // It notices by itself.
+            Self::Sqlite(_) => {}
+            Self::Postgres(engine) => engine.changed_elsewhere(),
+        }
+    }
+
     /// Does `work` in a transaction that sees one state and changes nothing.
     pub(super) async fn read(&self, work: Work) -> Result<Answer, RepositoryError> {
         match self {

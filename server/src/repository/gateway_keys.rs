@@ -231,6 +231,7 @@ impl GatewayKeys<'_> {
                 sealed_values::put(tx, &key_place(&new.id.to_bytes()), &sealed)?;
                 guarded.settle(tx)?;
                 authority.added(tx, &GATEWAY_KEYS, Value::Blob(&new.id.to_bytes()))?;
+                meta::raise_authority(tx)?;
                 Ok(Ok(current))
             })
             .await
@@ -335,6 +336,7 @@ fn erase(tx: &mut Tx<'_>, authority: &Authority, id: KeyId) -> Result<(), Reposi
     tx.execute("DELETE FROM gateway_keys WHERE id = ?1", &params![bytes])?;
     guarded.settle(tx)?;
     sealed_values::remove(tx, &key_place(&id.to_bytes()))?;
+    meta::raise_authority(tx)?;
     meta::set_scrub_due(tx)
 }
 

@@ -7,7 +7,8 @@ use super::authority::{Authority, GATEWAY_JOURNALS, GATEWAYS, RESOURCES};
 use super::gateways::{GatewayRef, find_row, is_there};
 use super::sql::{Tx, Value, params};
 use super::{
-    Gateways, QueuedCalls, RepositoryError, Sealer, links, queued_calls, registration, resources,
+    Gateways, QueuedCalls, RepositoryError, Sealer, links, meta, queued_calls, registration,
+    resources,
 };
 
 /// What went with a gateway that was removed.
@@ -65,6 +66,7 @@ impl Gateways<'_> {
                 // Groups and alarms go with it.
                 tx.execute("DELETE FROM gateways WHERE name = ?1", &params![name])?;
                 guarded.settle(tx)?;
+                meta::raise_authority(tx)?;
                 Ok(Ok(removed))
             })
             .await
@@ -120,6 +122,7 @@ fn rename(
     row.named(new).overwrite(tx)?;
     authority.added(tx, &GATEWAYS, Value::Text(new))?;
     former.settle(tx)?;
+    meta::raise_authority(tx)?;
     resources.settle(tx)
 }
 

@@ -12,7 +12,7 @@ use super::registration::{COLUMN_COUNT, RegistrationRow, UncheckedRow, columns};
 use super::sql::{Row, Tx, Value, params};
 use super::{
     Alarm, AlarmKind, Database, Grant, Repository, RepositoryError, Sealer, alarms,
-    gateway_demands, gateway_groups, gateway_keys, links,
+    gateway_demands, gateway_groups, gateway_keys, links, meta,
 };
 
 /// How a link to a gateway comes about.
@@ -357,6 +357,9 @@ impl Gateways<'_> {
                 let row = stored.with(&registration, &*sealer);
                 if row.differs(&stored) {
                     row.store(tx, &authority, &stored, &checked)?;
+                }
+                if row.withdraws(&stored) {
+                    meta::raise_authority(tx)?;
                 }
                 if row.first_proves(&stored) {
                     alarms::close_former(tx, &stored.name, row.gateway_id(), now)?;

@@ -8,7 +8,7 @@ use super::authority::{Authority, GATEWAY_KEYS, SERVER_KEYS};
 use super::columns::to_sql_millis;
 use super::gateway_keys::key_place;
 use super::sql::{Tx, Value, params};
-use super::{Repository, RepositoryError, sealed_values};
+use super::{Repository, RepositoryError, meta, sealed_values};
 
 /// A server key from elsewhere.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ impl Repository {
                 for (key, sealed) in import.gateway_keys.iter().zip(&sealed) {
                     sealed_values::put(tx, &key_place(&key.id.to_bytes()), sealed)?;
                 }
-                Ok(())
+                meta::raise_authority(tx).map(drop)
             })
             .await
     }

@@ -11,6 +11,8 @@ const SERVER_TIME: &str = "server_time";
 const SCRUB_DUE: &str = "scrub_due";
 /// How often the repository went back in time.
 const GENERATION: &str = "generation";
+/// Raised by whatever withdraws authority.
+const AUTHORITY: &str = "authority version";
 const PROBED: &str = "probed";
 /// Before the name of a place that the audit log is sent to.
 const FORWARDED: &str = "forwarded/";
@@ -86,6 +88,16 @@ impl Meta<'_> {
                 Ok(())
             })
             .await
+    }
+
+    /// The authority version: raised by each transaction that withdraws something which servers go
+    /// by. Whoever has read what stands in the repository at one version or later knows all that
+    /// was withdrawn up to it.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn authority_version(&self) -> Result<u64, RepositoryError> {
+        self.database.look(|tx| number(tx, AUTHORITY)).await
     }
 
     /// The last audit entry that the place of this name has; `None`: it was never sent any.
@@ -176,23 +188,39 @@ pub(super) fn set_scrub_due(tx: &mut Tx<'_>) -> Result<(), RepositoryError> {
 
 /// How often the repository went back in time.
 pub(super) fn generation(tx: &mut Tx<'_>) -> Result<u64, RepositoryError> {
-    let sql = "SELECT value FROM meta WHERE name = ?1";
-    let found: Option<Vec<u8>> = tx.query_optional(sql, &params![GENERATION], |row| row.get(0))?;
-    let before = found.map(|bytes| <[u8; 8]>::try_from(bytes.as_slice()));
-    let before = before.transpose();
-    let before = before.map_err(|_| RepositoryError::damaged("generation"))?;
-    Ok(before.map_or(0, u64::from_be_bytes))
+    number(tx, GENERATION)
 }
 
 /// The repository went back in time once more. Gives how often by now.
 pub(super) fn raise_generation(tx: &mut Tx<'_>) -> Result<u64, RepositoryError> {
-    let generation = generation(tx)?.saturating_add(1);
+    raise(tx, GENERATION)
+}
+
+/// Something is withdrawn by this transaction that other servers may go by: who may do what, where
+/// it goes, or under which key. Gives the authority version from then on.
+pub(super) fn raise_authority(tx: &mut Tx<'_>) -> Result<u64, RepositoryError> {
+    raise(tx, AUTHORITY)
+}
+
+/// A number that only grows. One row, which stays locked until the transaction ends: a higher one
+/// is never there before a lower one.
+fn raise(tx: &mut Tx<'_>, name: &'static str) -> Result<u64, RepositoryError> {
+    let raised = number(tx, name)?.saturating_add(1);
     tx.execute(
         "INSERT INTO meta (name, value) VALUES (?1, ?2)
          ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        &params![GENERATION, generation.to_be_bytes()],
+        &params![name, raised.to_be_bytes()],
     )?;
-    Ok(generation)
+    Ok(raised)
+}
+
+fn number(tx: &mut Tx<'_>, name: &'static str) -> Result<u64, RepositoryError> {
+    let sql = "SELECT value FROM meta WHERE name = ?1";
+    let found: Option<Vec<u8>> = tx.query_optional(sql, &params![name], |row| row.get(0))?;
+    let number = found.map(|bytes| <[u8; 8]>::try_from(bytes.as_slice()));
+    let number = number.transpose();
+    let number = number.map_err(|_| RepositoryError::damaged(name))?;
+    Ok(number.map_or(0, u64::from_be_bytes))
 }
 
 pub(super) fn scrub_is_due(tx: &mut Tx<'_>) -> Result<bool, RepositoryError> {

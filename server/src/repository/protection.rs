@@ -93,6 +93,7 @@ impl ProtectionTable<'_> {
                          generation = excluded.generation, changed_ms = excluded.changed_ms",
                     &params![name, encrypted, generation.cast_signed(), to_sql_millis(now)],
                 )?;
+                meta::raise_authority(tx)?;
                 meta::set_scrub_due(tx)?;
                 Ok(generation)
             })

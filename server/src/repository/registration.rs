@@ -145,6 +145,12 @@ impl RegistrationRow {
         self.values() != other.values() || self.token_sealed_key != other.token_sealed_key
     }
 
+    /// Whether it takes from the gateway what `other` let it do.
+    pub(super) fn withdraws(&self, other: &Self) -> bool {
+        self.gateway_id != other.gateway_id
+            || (self.standing != 0 && self.standing != other.standing)
+    }
+
     /// The row of a gateway about to be added.
     pub(super) fn new(
         name: &str,

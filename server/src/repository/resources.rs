@@ -14,8 +14,8 @@ use super::pending_secrets::{PendingSecret, forget_pending, pending};
 use super::resource_rows::{find, read, read_row, store};
 use super::sql::{Tx, Value, params};
 use super::{
-    Place, ProtectedType, Repository, RepositoryError, Sealer, password_history, queued_calls,
-    sealed_values,
+    Place, ProtectedType, Repository, RepositoryError, Sealer, meta, password_history,
+    queued_calls, sealed_values,
 };
 
 /// Why a call that waited was cancelled.
@@ -266,6 +266,7 @@ impl Resources<'_> {
                 guarded.settle(tx)?;
                 let cancelled = match moved {
                     true => {
+                        meta::raise_authority(tx)?;
                         let of = (&*resource.name, MOVED);
                         queued_calls::cancel_of_resource(tx, &authority, of, clock::now())?
                     }
@@ -310,6 +311,7 @@ pub(super) fn remove(
         return Err(not_found("resource", name));
     }
     guarded.settle(tx)?;
+    meta::raise_authority(tx)?;
     let kind = ProtectedType::ResourcePassword;
     sealed_values::remove_of_owner(tx, kind, name.as_bytes())?;
     password_history::remove_of_resource(tx, name)?;

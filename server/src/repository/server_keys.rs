@@ -138,7 +138,8 @@ impl ServerKeys<'_> {
                 if first {
                     make_current(tx, authority.as_ref(), id, now)?;
                 }
-                Ok(())
+                // So that the other servers have it before something is sealed under it.
+                meta::raise_authority(tx).map(drop)
             })
             .await
     }
@@ -191,6 +192,7 @@ impl ServerKeys<'_> {
                     if deleted == 0 {
                         return Err(RepositoryError::NoSuchKey(id));
                     }
+                    meta::raise_authority(tx)?;
                     meta::set_scrub_due(tx)?;
                 }
                 Ok(values)
@@ -214,6 +216,9 @@ impl ServerKeys<'_> {
                     &params![id.to_bytes()],
                 )?;
                 settle(tx, guarded)?;
+                if removed > 0 {
+                    meta::raise_authority(tx)?;
+                }
                 Ok(removed > 0)
             })
             .await
@@ -285,5 +290,6 @@ fn make_current(
     if found == 0 {
         return Err(RepositoryError::NoSuchKey(id));
     }
+    meta::raise_authority(tx)?;
     settle(tx, guarded)
 }

@@ -7,6 +7,7 @@ mod repeated;
 mod resources;
 mod storage;
 mod transfer;
+mod withdrawals;
 
 use std::path::Path;
 use std::sync::Arc;

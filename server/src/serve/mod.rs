@@ -9,6 +9,7 @@ mod reload;
 pub mod transfer;
 mod unlocked;
 mod watchdog;
+mod withdrawals;
 
 use std::io;
 use std::net::SocketAddr;
@@ -167,6 +168,7 @@ pub async fn serve(
     let mut beside = vec![
         tokio::spawn(reload),
         tokio::spawn(watchdog::beat(manager.clone(), services.clone())),
+        tokio::spawn(withdrawals::follow(services.clone())),
     ];
     let ended = async {
         match &member {

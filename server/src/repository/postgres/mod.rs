@@ -131,6 +131,11 @@ impl Postgres {
         known.then(|| self.commits.load(Ordering::Acquire))
     }
 
+    /// Another server has changed something: [`Self::state`] is another one from now on.
+    pub(super) fn changed_elsewhere(&self) {
+        self.commits.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Does `work` in a transaction that sees one state of the database and changes nothing.
     pub(super) async fn read(&self, work: Work) -> Result<Answer, RepositoryError> {
         must_not_be_gone(self.served.as_ref())?;
