@@ -115,8 +115,8 @@ fn orders(server: ServerId) -> Written {
             instance: "default".to_owned(),
             server_id: server.to_bytes().to_vec(),
             acknowledges: true,
-            journal: None,
             what: Some(what),
+            ..Order::default()
         };
         write("order", name, &order.encode_to_vec())?;
     }
