@@ -285,7 +285,7 @@ mod tests {
             approved.approved_by.as_ref().unwrap().to_string(),
             "bob (1002)"
         );
-        assert_eq!(here.list().await.unwrap(), [approved.clone()]);
+        assert_eq!(here.list().await.unwrap(), std::slice::from_ref(&approved));
         // Other contents, and somebody else's.
         assert_ne!(id(pass(&here, &alice(), b"two").await), first);
         assert_ne!(id(pass(&here, &bob(), b"one").await), first);

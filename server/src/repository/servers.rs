@@ -124,7 +124,7 @@ pub struct ServerRows {
 #[derive(Clone, Debug)]
 enum Place {
     /// In a file, which is one server's.
-    File(Database),
+    File(Box<Database>),
     /// In a database, on a connection of its own.
     Apart(Apart),
 }
@@ -144,7 +144,7 @@ impl ServerRows {
     /// Those of a repository in a file.
     pub fn in_file(database: &Database) -> Self {
         Self {
-            place: Place::File(database.clone()),
+            place: Place::File(Box::new(database.clone())),
         }
     }
 

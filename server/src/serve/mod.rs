@@ -194,7 +194,7 @@ pub async fn serve(
             () = ended => services.fleet.close_all().await,
         }
     };
-    let served = run(socket, &services, shutdown).await;
+    let served = Box::pin(run(socket, &services, shutdown)).await;
     beside.iter().for_each(tokio::task::JoinHandle::abort);
     if let Some(watched) = watched {
         watched.abort();

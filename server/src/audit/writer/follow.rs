@@ -135,7 +135,7 @@ mod tests {
         let mut removed = moved(known, &third, &second);
         removed.known_mac = None;
         let mut elsewhere = moved(known, &third, &second);
-        elsewhere.before_last = Some(first.mac.clone());
+        elsewhere.before_last = Some(first.mac);
         let mut emptied = moved(known, &third, &second);
         emptied.last = None;
         for moved in [cut, forged, rewritten, removed, elsewhere, emptied] {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use portcullis_proto::admin::v1::ListGatewaysRequest;
 use portcullis_tests::harness::{Scripts, Server, eventually};
 use rustix::process::Signal;
 
@@ -57,7 +58,11 @@ async fn a_server_that_stands_by_comes_when_the_first_is_stopped_or_stands_still
     central.server.process.as_mut().unwrap().stop();
     let admin = portcullis_tests::harness::Admin::new(&second.socket);
     eventually("the second server", async || {
-        admin.gateways().list(Default::default()).await.ok()
+        admin
+            .gateways()
+            .list(ListGatewaysRequest::default())
+            .await
+            .ok()
     })
     .await;
     assert!(stopping.elapsed() < Duration::from_secs(10));
@@ -70,7 +75,11 @@ async fn a_server_that_stands_by_comes_when_the_first_is_stopped_or_stands_still
     process.signal(Signal::STOP);
     let admin = &central.admin;
     eventually("the first server", async || {
-        admin.gateways().list(Default::default()).await.ok()
+        admin
+            .gateways()
+            .list(ListGatewaysRequest::default())
+            .await
+            .ok()
     })
     .await;
     process.signal(Signal::CONT);
