@@ -20,6 +20,9 @@ impl Central {
                 std::fs::copy(&path, data.join(path.file_name().unwrap())).unwrap();
             }
         }
+        let head = self.site.path().join("server-audit").join("head");
+        let folder = self.site.folder(&format!("{name}-audit"));
+        std::fs::copy(head, folder.join("head")).unwrap();
         server
     }
 }
