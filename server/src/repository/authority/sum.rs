@@ -9,8 +9,8 @@
 //! file knows, it knows of all rows.
 //!
 //! A difference names the entry before it: one that was bound does not count again. So changes and
-//! entries have to be in one order, whichever servers make them: on each engine, the transactions of
-//! both are as if one came after the other.
+//! entries have to be in one order, whichever servers make them: on each engine, the transactions
+//! of both are as if one came after the other.
 //!
 //! The sum itself stands masked beside the entry that binds it, for whichever server writes the
 //! next one. The mask is a MAC over that entry's number and MAC, so that none is used twice.
