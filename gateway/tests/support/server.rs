@@ -17,8 +17,8 @@ use portcullis_common::stream::{self, ChannelError, ChannelLimits, SealedStream,
 use portcullis_proto::gateway::v1::control_client::ControlClient;
 use portcullis_proto::gateway::v1::provisioning_client::ProvisioningClient;
 use portcullis_proto::gateway::v1::{
-    Call, CallFrame, CallFrames, EnrolRequest, FailureKind, InstallRequest, Outcome, PingRequest,
-    Secret, Test, call,
+    Call, CallFrame, CallFrames, EnrolRequest, Failure, FailureKind, InstallRequest, Outcome,
+    PingRequest, Secret, Test, call, outcome,
 };
 use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -109,6 +109,18 @@ impl Calls {
             Answer::End(outcome) => Ok(Outcome::decode(outcome).unwrap()),
             Answer::Refused(refusal) if refusal.kind == FailureKind::Late as i32 => {
                 Err(Status::aborted(refusal.message))
+            }
+            // Somebody has looked for it before: that is its outcome.
+            Answer::Refused(refusal) if refusal.kind == FailureKind::NotBegun as i32 => {
+                let failure = Failure {
+                    kind: refusal.kind,
+                    message: refusal.message,
+                    ..Failure::default()
+                };
+                Ok(Outcome {
+                    call_id: call.call_id.clone(),
+                    result: Some(outcome::Result::Failed(failure)),
+                })
             }
             Answer::Refused(refusal) => {
                 assert_eq!(refusal.kind, FailureKind::Invalid as i32);

@@ -122,7 +122,7 @@ mod tests {
         let row = alone.row(now());
         assert_eq!(
             row,
-            ["one *", "1.2.3", "-", "-", "7", "0", "60 s ago", "sound"]
+            ["one *", "1.2.3", "-", "-", "7", "0", "1 min ago", "sound"]
         );
         assert_eq!(alone.json()["beat_age_ms"], Value::Null);
         let other = Server {
