@@ -4,7 +4,9 @@
 //! Every transaction begins by inserting its own random id. Where the answer to COMMIT is lost,
 //! that id is inserted once more, in a transaction of its own: this waits for a transaction that is
 //! still under way, finds one that was committed, and keeps one that has not arrived yet from being
-//! committed at all. Only then are its callers answered, or is it made again.
+//! committed at all. Only then are its callers answered, or is it made again. Whoever inserts an id
+//! so leaves a mark beside it: where that answer is lost as well, the next look does not take its
+//! own id for the transaction's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,7 +20,7 @@ use super::fault::Fault;
 use super::link::{Link, pause};
 use super::tx::PostgresTx;
 use crate::repository::one_write::OneWrite;
-use crate::repository::sql::{Bind as _, Driver as _, Value};
+use crate::repository::sql::{Bind as _, Driver as _, Tx, Value};
 use crate::repository::{Fate, Moment, RepositoryError, Served, WriteObserver};
 
 /// Writes made durable together at most.
@@ -58,8 +60,9 @@ pub(super) struct Writer {
     /// Grows with every commit.
     commits: Arc<AtomicI64>,
     link: Option<Link>,
-    /// The id of a transaction of which all is known: the next one removes it.
-    settled: Option<ChangeId>,
+    /// The id of a transaction of which all is known, and the mark of who looked for it: the next one
+    /// removes them.
+    settled: [Option<ChangeId>; 2],
 }
 
 /// Why nothing took effect, or nobody is to know that it did.
@@ -89,7 +92,7 @@ impl Writer {
             observer,
             commits,
             link: Some(link),
-            settled: None,
+            settled: [None; 2],
         }
     }
 
@@ -240,27 +243,28 @@ impl Writer {
         tx: &mut PostgresTx<'_>,
         id: ChangeId,
         isolation: Isolation,
-        settled: Option<ChangeId>,
+        settled: [Option<ChangeId>; 2],
         served: Option<&Served>,
     ) -> Result<bool, RepositoryError> {
         tx.step(match isolation {
             Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
             Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
         })?;
-        let settled = settled.as_ref().map_or(Value::Null, |id| id.bind());
+        let settled = settled.each_ref();
+        let [settled, mark] = settled.map(|id| id.as_ref().map_or(Value::Null, |id| id.bind()));
         let inserted = match served {
             // Locked, so that whoever ends this instance waits for this transaction. Its beats do
             // not change what this lock is on, and wait for nothing.
             Some(served) => tx.execute(
-                "WITH own AS (SELECT 1 FROM servers WHERE instance = ?3 FOR KEY SHARE),
-                      gone AS (DELETE FROM engine_changes WHERE id = ?2)
+                "WITH own AS (SELECT 1 FROM servers WHERE instance = ?4 FOR KEY SHARE),
+                      gone AS (DELETE FROM engine_changes WHERE id IN (?2, ?3))
                  INSERT INTO engine_changes (id) SELECT ?1 FROM own",
-                &[id.bind(), settled, served.instance.bind()],
+                &[id.bind(), settled, mark, served.instance.bind()],
             ),
             None => tx.execute(
-                "WITH gone AS (DELETE FROM engine_changes WHERE id = ?2)
+                "WITH gone AS (DELETE FROM engine_changes WHERE id IN (?2, ?3))
                  INSERT INTO engine_changes (id) VALUES (?1)",
-                &[id.bind(), settled],
+                &[id.bind(), settled, mark],
             ),
         };
         Ok(inserted? > 0)
@@ -280,7 +284,7 @@ impl Writer {
             }
             Ok(()) | Err(_) => self.find_out(id, queue)?,
         }
-        self.settled = Some(id);
+        self.settled = [Some(id), None];
         Ok(())
     }
 
@@ -290,20 +294,19 @@ impl Writer {
             "the database did not say whether a change was committed: it is asked for until it does"
         );
         self.link = None;
+        let mark: ChangeId = rand::random();
         loop {
             let away = match self.target.connect() {
                 Ok(mut link) => {
                     let mut tx = PostgresTx::new(&mut link);
-                    let insert =
-                        "INSERT INTO engine_changes (id) VALUES (?1) ON CONFLICT DO NOTHING";
-                    let inserted = tx.execute(insert, &[id.bind()]);
-                    match (tx.broken(), inserted) {
-                        (None, Ok(inserted)) => {
+                    let committed = was_committed(&mut tx, id, mark);
+                    match (tx.broken(), committed) {
+                        (None, Ok(committed)) => {
                             self.link = Some(link);
-                            self.settled = Some(id);
-                            return match inserted {
-                                0 => Ok(()),
-                                _ => Err(Lost::ForNow(RepositoryError::Busy)),
+                            self.settled = [Some(id), Some(mark)];
+                            return match committed {
+                                true => Ok(()),
+                                false => Err(Lost::ForNow(RepositoryError::Busy)),
                             };
                         }
                         (Some(Fault::Lost(reason)), _) => self.target.away(&reason),
@@ -340,7 +343,11 @@ impl Writer {
 
     /// Removes the id of a transaction of which all is known. Where this fails, a few bytes stay.
     fn forget_settled(&mut self) {
-        if let (Some(link), Some(id)) = (&mut self.link, self.settled.take()) {
+        let settled = std::mem::take(&mut self.settled);
+        let Some(link) = &mut self.link else {
+            return;
+        };
+        for id in settled.into_iter().flatten() {
             let sql = "DELETE FROM engine_changes WHERE id = ?1";
             let _ = PostgresTx::new(link).execute(sql, &[id.bind()]);
         }
@@ -375,6 +382,23 @@ pub(super) fn must_not_be_gone(served: Option<&Served>) -> Result<(), Repository
         true => Err(RepositoryError::TakenOver),
         false => Ok(()),
     }
+}
+
+/// Whether the transaction of this id was committed. Where it was not, it cannot be from now on, and
+/// `mark` says so to whoever asks again.
+fn was_committed(
+    tx: &mut PostgresTx<'_>,
+    id: ChangeId,
+    mark: ChangeId,
+) -> Result<bool, RepositoryError> {
+    tx.execute(
+        "WITH barred AS
+            (INSERT INTO engine_changes (id) VALUES (?1) ON CONFLICT DO NOTHING RETURNING id)
+         INSERT INTO engine_changes (id) SELECT ?2 FROM barred",
+        &[id.bind(), mark.bind()],
+    )?;
+    let sql = "SELECT 1 FROM engine_changes WHERE id = ?1";
+    Ok(!Tx::new(tx).exists(sql, &[mark.bind()])?)
 }
 
 /// Does each write in a savepoint of its own; one alone needs none. `Some(false)`: nothing is to be

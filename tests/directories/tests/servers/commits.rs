@@ -34,6 +34,7 @@ async fn a_change_is_made_once_wherever_its_commit_is_lost() {
         admin.add_gateway(name, "127.0.0.1:9", false).await;
     }
     assert!(relay.lost() >= CHANGES / 2, "{} lost", relay.lost());
+    assert!(relay.looks_lost() > 0, "every look was answered");
     let said = server.log();
     assert!(
         said.contains("did not say whether a change was committed"),

@@ -13,6 +13,8 @@ use tokio::task::JoinHandle;
 
 /// COMMIT as a simple query: type, length, text and its end.
 const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+/// A part of the statement that asks what became of a COMMIT.
+const LOOK: &[u8] = b"WITH barred AS";
 /// How long a COMMIT is on its way that comes late: less than a transaction may stand idle.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -21,7 +23,7 @@ const LATE: Duration = Duration::from_secs(1);
 enum Loss {
     /// It is carried out, and the answer is lost.
     Answer,
-    /// It never arrives.
+    /// It never arrives; nor does the first answer to what became of it.
     Commit,
     /// It arrives when the client is gone, and asks already what became of it.
     Late,
@@ -39,6 +41,9 @@ struct State {
     loses: AtomicBool,
     commits: AtomicUsize,
     lost: AtomicUsize,
+    /// The answer to the next look is lost.
+    loses_look: AtomicBool,
+    looks_lost: AtomicUsize,
 }
 
 impl Relay {
@@ -61,6 +66,11 @@ impl Relay {
     pub(crate) fn lost(&self) -> usize {
         self.state.lost.load(Ordering::Relaxed)
     }
+
+    /// How many answers to the question what became of one were lost.
+    pub(crate) fn looks_lost(&self) -> usize {
+        self.state.looks_lost.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Relay {
@@ -80,6 +90,8 @@ async fn serve(listener: UnixListener, target: PathBuf, state: Arc<State>) {
 
 async fn relay(mut near: UnixStream, mut far: UnixStream, state: Arc<State>) {
     let (mut asked, mut answered) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
+    // What a look is comes first, and then that it be done.
+    let mut looks = false;
     loop {
         tokio::select! {
             read = near.read(&mut asked) => {
@@ -89,6 +101,11 @@ async fn relay(mut near: UnixStream, mut far: UnixStream, state: Arc<State>) {
                     state.lost.fetch_add(1, Ordering::Relaxed);
                     return lose(loss, near, far, bytes).await;
                 }
+                if looks && state.loses_look.swap(false, Ordering::Relaxed) {
+                    state.looks_lost.fetch_add(1, Ordering::Relaxed);
+                    return lose(Loss::Answer, near, far, bytes).await;
+                }
+                looks = bytes.windows(LOOK.len()).any(|part| part == LOOK);
                 if far.write_all(bytes).await.is_err() {
                     return;
                 }
@@ -112,7 +129,10 @@ impl State {
         let number = self.commits.fetch_add(1, Ordering::Relaxed);
         match number % 9 {
             2 => Some(Loss::Answer),
-            5 => Some(Loss::Commit),
+            5 => {
+                self.loses_look.store(true, Ordering::Relaxed);
+                Some(Loss::Commit)
+            }
             8 => Some(Loss::Late),
             _ => None,
         }
