@@ -22,6 +22,7 @@ mod pace;
 mod progress;
 mod push;
 mod recipient;
+mod reckoning;
 mod roster;
 mod search;
 mod standings;
@@ -63,6 +64,7 @@ pub use progress::{
     SyncState,
 };
 pub use recipient::Recipient;
+pub use reckoning::Reckoning;
 pub use roster::{Follower, Outlook};
 pub use status::{CallError, LinkStatus, SearchStream};
 pub use tls::{around, private_key};

@@ -47,6 +47,12 @@ impl Beat {
     }
 }
 
+impl From<[u8; 16]> for Beat {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl Bind for Beat {
     fn bind(&self) -> Value<'_> {
         self.0.bind()

@@ -1,12 +1,12 @@
 //! Fault runs: `cargo run -p portcullis-chaos -- links --kills 100`, `… simulation --seeds 5000`,
-//! `… rotation --gateways 1000`, `… keys --seeds 2000`, `… calls --calls 10000`.
+//! `… rotation --gateways 1000`, `… keys --seeds 2000`, `… servers --seeds 2000`, `… calls --calls
+//! 10000`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portcullis_chaos::seeds::Options;
-use portcullis_chaos::simulation;
-use portcullis_chaos::{audit, durable, keys, links, rotation};
+use portcullis_chaos::{audit, durable, keys, links, rotation, servers, simulation};
 use serde_json::{Value, json};
 
 /// Failures that are printed in full.
@@ -84,6 +84,18 @@ enum Command {
         #[arg(long)]
         first: Option<u64>,
     },
+    /// Several servers on one repository, under clocks of their own, one world for each seed.
+    Servers {
+        /// How many.
+        #[arg(long, default_value_t = 2000)]
+        seeds: u64,
+        /// The first; random where not given, and always printed.
+        #[arg(long)]
+        first: Option<u64>,
+        /// A rule to break, to see that it is noticed; its number.
+        #[arg(long, hide = true)]
+        fault: Option<usize>,
+    },
     /// All that is done with keys, over a real repository, with a crash at any write and any
     /// message: one world for each seed.
     Keys {
@@ -124,6 +136,11 @@ fn main() -> ExitCode {
             cli.json,
         ),
         Command::Simulation { seeds, first } => Ok(simulation(seeds, first, cli.json)),
+        Command::Servers {
+            seeds,
+            first,
+            fault,
+        } => Ok(servers(seeds, first, fault, cli.json)),
         Command::Keys {
             seeds,
             first,
@@ -317,6 +334,40 @@ fn simulation(seeds: u64, first: Option<u64>, json: bool) -> bool {
             report.seeds,
             report.failures.len(),
             seconds,
+            json!(report.counts)
+        );
+    }
+    report.failures.is_empty() && report.seeds == seeds
+}
+
+fn servers(seeds: u64, first: Option<u64>, fault: Option<usize>, json: bool) -> bool {
+    let first = first.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    eprintln!("seeds from {first}");
+    let fault = fault.and_then(|number| servers::Fault::ALL.get(number).copied());
+    let options = fault.map_or_else(Options::default, Options::breaking);
+    let report = servers::run(first..first.saturating_add(seeds), options);
+    let seconds = report.took.as_secs_f64();
+    if json {
+        for failure in &report.failures {
+            println!("{}", json!(failure));
+        }
+        println!(
+            "{}",
+            json!({"summary": "servers", "first": first, "seeds": report.seeds, "failures": report.failures.len(),
+                "counts": report.counts, "seconds": seconds})
+        );
+    } else {
+        for failure in report.failures.iter().take(SHOWN) {
+            println!("seed {}: BROKEN: {}", failure.seed, failure.promise);
+            println!(
+                "again: chaos -- servers --first {} --seeds 1 --json",
+                failure.seed
+            );
+        }
+        println!(
+            "{} seeds from {first}, {} broke a promise; {seconds:.1} s\n{}",
+            report.seeds,
+            report.failures.len(),
             json!(report.counts)
         );
     }
