@@ -1,7 +1,5 @@
 //! What both programs ask of their host.
 
-use std::time::Duration;
-
 use super::{Diagnosis, system};
 
 /// Installed patches are looked for at least so often, in days.
@@ -77,9 +75,4 @@ fn list(ports: &[u16]) -> String {
         true => "none".to_owned(),
         false => ports.join(", "),
     }
-}
-
-/// The age of a time; of one to come, nothing.
-pub(super) fn age(time: std::time::SystemTime) -> Duration {
-    time.elapsed().unwrap_or_default()
 }

@@ -7,8 +7,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::host::age;
-
 /// What users without privileges may still write.
 pub(super) fn free_bytes(path: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(path).ok()?;
@@ -107,6 +105,11 @@ fn listening(line: &str) -> Option<u16> {
         }
     };
     (state == LISTEN && !loopback).then(|| u16::from_str_radix(port, 16).ok())?
+}
+
+/// The age of a time; of one to come, nothing.
+fn age(time: std::time::SystemTime) -> Duration {
+    time.elapsed().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use wire::search_item::Kind as Item;
 
 use super::door::Described;
 use crate::config::{Config, ConnectorsConfig};
+use crate::moment::NotAfter;
 
 /// As on Unix.
 pub fn silence(_: &Path) -> Option<String> {
@@ -78,6 +79,7 @@ impl Workers {
         _: ServerId,
         _: wire::Call,
         _: Option<&[u8]>,
+        _: NotAfter,
     ) -> wire::Outcome {
         match *self {}
     }
