@@ -60,8 +60,8 @@ pub(super) struct Writer {
     /// Grows with every commit.
     commits: Arc<AtomicI64>,
     link: Option<Link>,
-    /// The id of a transaction of which all is known, and the mark of who looked for it: the next one
-    /// removes them.
+    /// The id of a transaction of which all is known, and the mark of who looked for it: the next
+    /// one removes them.
     settled: [Option<ChangeId>; 2],
 }
 
@@ -384,8 +384,8 @@ pub(super) fn must_not_be_gone(served: Option<&Served>) -> Result<(), Repository
     }
 }
 
-/// Whether the transaction of this id was committed. Where it was not, it cannot be from now on, and
-/// `mark` says so to whoever asks again.
+/// Whether the transaction of this id was committed. Where it was not, it cannot be from now on,
+/// and `mark` says so to whoever asks again.
 fn was_committed(
     tx: &mut PostgresTx<'_>,
     id: ChangeId,

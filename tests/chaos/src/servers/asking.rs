@@ -137,7 +137,7 @@ impl World {
                             epoch: *epoch,
                             instance,
                         };
-                        self.to_gateway(session, ToGateway::Grant(grant));
+                        self.sends_gateway(session, ToGateway::Grant(grant));
                     }
                     // It is not known what was granted.
                     (_, Some(session)) => self.server_ends(session),
@@ -182,7 +182,8 @@ impl World {
             Op::Claim(_, call) | Op::TakeClaim(_, _, call) => {
                 life.jobs.remove(&(call, None));
             }
-            // Where the answer was lost it is asked again; where the claim is another's, it is over.
+            // Where the answer was lost it is asked again; where the claim is another's, it is
+            // over.
             Op::Outcome(instance, call, _) => {
                 let standing = self.database.stored().calls.get(&call);
                 let is_own = standing.is_some_and(|it| it.standing == Standing::Claimed(instance));

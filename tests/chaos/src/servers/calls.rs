@@ -51,7 +51,7 @@ impl World {
             (Carried::Lost, _) => match live {
                 Some(session) => {
                     self.set(server, key, Carried::Looking(session));
-                    self.to_gateway(session, ToGateway::Look { call });
+                    self.sends_gateway(session, ToGateway::Look { call });
                 }
                 None => self.hands_on(server, key),
             },
@@ -128,7 +128,7 @@ impl World {
                 .map(std::num::NonZeroU64::get),
         };
         if due {
-            self.to_gateway(session, ToGateway::Ping);
+            self.sends_gateway(session, ToGateway::Ping);
         }
         let Some(not_after) = not_after else {
             return;
@@ -170,6 +170,6 @@ impl World {
             subject,
             not_after,
         };
-        self.to_gateway(session, open);
+        self.sends_gateway(session, open);
     }
 }

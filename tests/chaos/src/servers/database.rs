@@ -245,10 +245,11 @@ impl Database {
             // Somebody looked for it, and has said that it was not made.
             return Answer::Refused;
         }
-        if let Some(instance) = op.writer() {
-            if !self.stored.stands(instance) && fault != Some(Fault::RowNotChecked) {
-                return Answer::Gone;
-            }
+        let is_gone = op
+            .writer()
+            .is_some_and(|writer| !self.stored.stands(writer));
+        if is_gone && fault != Some(Fault::RowNotChecked) {
+            return Answer::Gone;
         }
         let before = self.stored.clone();
         let answer = self.change(op, fault, ghost);

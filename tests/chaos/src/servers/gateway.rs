@@ -58,7 +58,7 @@ impl World {
             ToGateway::Close => self.gateway_closes(session, false),
             ToGateway::Ping => {
                 let shows = self.gateways[gateway].clock.shows(self.now);
-                self.to_server(session, ToServer::Clock(shows));
+                self.sends_server(session, ToServer::Clock(shows));
             }
             ToGateway::Grant(grant) => self.takes_grant(gateway, session, grant),
             ToGateway::Open {
@@ -83,7 +83,7 @@ impl World {
                     let journal = &mut self.gateways[gateway].journal;
                     journal.insert(call, Known::Barred);
                 }
-                self.to_server(session, ToServer::Looked(call, begun));
+                self.sends_server(session, ToServer::Looked(call, begun));
             }
         }
     }
@@ -107,7 +107,7 @@ impl World {
         if !is_taken && self.fault != Some(Fault::NewestHandshake) {
             self.note(|| format!("gateway {number} refuses {grant:?}, it has {highest:?}"));
             if let Some(highest) = highest {
-                self.to_server(session, ToServer::Refused(highest));
+                self.sends_server(session, ToServer::Refused(highest));
             }
             return self.gateway_closes(session, true);
         }
@@ -130,7 +130,7 @@ impl World {
                 }
             }
         }
-        self.to_server(session, ToServer::Granted);
+        self.sends_server(session, ToServer::Granted);
     }
 
     /// Whether calls of this session are taken.
@@ -205,7 +205,7 @@ impl World {
         self.gateways[gateway].sessions.retain(|it| *it != session);
         if told {
             self.ghost.counts.superseded += 1;
-            self.to_server(session, ToServer::Closed);
+            self.sends_server(session, ToServer::Closed);
         }
     }
 

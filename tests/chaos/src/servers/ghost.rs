@@ -64,8 +64,8 @@ impl Ghost {
         }
     }
 
-    /// A gateway begins a call; `clock` is its clock. `rates_hold`: no clock of a server is far from
-    /// others'.
+    /// A gateway begins a call; `clock` is its clock. `rates_hold`: no clock of a server is far
+    /// from others'.
     pub(super) fn begins(
         &mut self,
         session: u64,

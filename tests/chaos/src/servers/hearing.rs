@@ -82,7 +82,7 @@ impl World {
 
     /// The server ends a session.
     pub(super) fn server_ends(&mut self, session: u64) {
-        self.to_gateway(session, ToGateway::Close);
+        self.sends_gateway(session, ToGateway::Close);
         self.server_closes(session);
     }
 

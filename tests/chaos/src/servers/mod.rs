@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   administrators, callers
-//!        │ submit, withdraw                 ┌─ beats, claims, outcomes, withdrawals: one transaction
-//!        ▼                                  │  each, whose answer may be lost
+//!        │ submit, withdraw                 ┌─ beats, claims, outcomes, withdrawals: one
+//!        ▼                                  │  transaction each, whose answer may be lost
 //!   server 0 ═══ server 1 ═══ server 2 ─────┴──▶ database (fails over, goes back in time)
 //!        ╲     ╳ sessions, grants  ╱
 //!        gateway 0       gateway 1          a journal, a clock and the highest grant each

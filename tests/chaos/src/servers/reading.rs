@@ -238,7 +238,7 @@ impl World {
             self.sessions.insert(session, open);
             self.gateways[gateway].sessions.push(session);
             self.note(|| format!("server {server} dials gateway {gateway}: session {session}"));
-            self.to_server(session, ToServer::Up);
+            self.sends_server(session, ToServer::Up);
         }
     }
 }

@@ -296,7 +296,7 @@ impl World {
                     self.server_hears(session, message);
                 }
             }
-            Event::FromGateway(session, message) => self.to_server(session, message),
+            Event::FromGateway(session, message) => self.sends_server(session, message),
             Event::GatewayNotices(session) => self.gateway_closes(session, false),
             Event::ServerNotices(session) => self.server_closes(session),
             Event::Between(between) => self.peer_hears(between),
@@ -327,12 +327,12 @@ impl World {
 
     // ---- what is sent
 
-    pub(super) fn to_gateway(&mut self, session: u64, message: ToGateway) {
+    pub(super) fn sends_gateway(&mut self, session: u64, message: ToGateway) {
         let at = self.comes(session, 0);
         self.at(at, Event::ToGateway(session, message));
     }
 
-    pub(super) fn to_server(&mut self, session: u64, message: ToServer) {
+    pub(super) fn sends_server(&mut self, session: u64, message: ToServer) {
         let at = self.comes(session, 1);
         self.at(at, Event::ToServer(session, message));
     }
@@ -541,8 +541,8 @@ impl World {
         self.at(self.now + lasts, Event::GoOn(server, self.now));
     }
 
-    /// Nobody else reaches the gateways of a server that is about to stand still, and what it is about
-    /// to send is withdrawn meanwhile.
+    /// Nobody else reaches the gateways of a server that is about to stand still, and what it is
+    /// about to send is withdrawn meanwhile.
     fn isolates(&mut self, server: usize, lasts: u64) {
         let others: Vec<_> = (0..self.servers.len()).filter(|it| *it != server).collect();
         for other in others {
