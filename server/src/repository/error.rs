@@ -161,7 +161,7 @@ pub enum RepositoryError {
     },
     /// Another server serves it meanwhile.
     #[error(
-        "this server had no answer from the database of the repository for too long, and another one has ended it: it changes nothing any more, and ends; started again, it begins anew"
+        "the row of this server is not in the repository any more as it left it: it had no answer from the database for too long and another one has ended it, or the database was put back to an earlier state: it changes nothing any more, and ends; started again, it begins anew, and looks"
     )]
     TakenOver,
     /// It was copied to another place, and is in use there.

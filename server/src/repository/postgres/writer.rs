@@ -289,12 +289,14 @@ impl Writer {
     }
 
     /// Finds out whether a transaction was committed, however long that takes: `Ok` where it was.
+    /// What is asked for meanwhile waits, as long as it would for a transaction.
     fn find_out(&mut self, id: ChangeId, queue: &mpsc::Receiver<Job>) -> Result<(), Lost> {
         tracing::warn!(
             "the database did not say whether a change was committed: it is asked for until it does"
         );
         self.link = None;
         let mark: ChangeId = rand::random();
+        let until = Instant::now() + PATIENCE;
         loop {
             let away = match self.target.connect() {
                 Ok(mut link) => {
@@ -316,8 +318,8 @@ impl Writer {
                 }
                 Err(error) => error,
             };
-            // Whoever came later is told at once: of what they ask nothing was begun.
-            loop {
+            // Of what others ask nothing was begun.
+            while Instant::now() >= until {
                 match queue.try_recv() {
                     Ok(Job::Write(write, _)) => write.tell(Some(&away)),
                     Ok(Job::Vacuum(answer)) => drop(answer.send(Err(away.again()))),
