@@ -35,13 +35,7 @@ pub async fn read_preamble<S: AsyncRead + AsyncWrite + Unpin>(
     io: &mut S,
     limits: &ChannelLimits,
 ) -> Result<Preamble, ChannelError> {
-    let mut wire = Wire::new(io);
-    let read = async {
-        let frame = wire.receive(0).await?;
-        Preamble::decode(&frame).map_err(malformed)
-    };
-    let read = timeout(limits.handshake, read).await;
-    wire.conclude(read).await
+    read_first(io, limits, Preamble::decode).await
 }
 
 /// Server: reads message 0 from another server. Where that one, or the instance that it wants, is
@@ -53,10 +47,19 @@ pub async fn read_peer_preamble<S: AsyncRead + AsyncWrite + Unpin>(
     io: &mut S,
     limits: &ChannelLimits,
 ) -> Result<PeerPreamble, ChannelError> {
+    read_first(io, limits, PeerPreamble::decode).await
+}
+
+/// Reads message 0.
+async fn read_first<S: AsyncRead + AsyncWrite + Unpin, T>(
+    io: &mut S,
+    limits: &ChannelLimits,
+    decode: fn(&[u8]) -> Result<T, DecodeError>,
+) -> Result<T, ChannelError> {
     let mut wire = Wire::new(io);
     let read = async {
         let frame = wire.receive(0).await?;
-        PeerPreamble::decode(&frame).map_err(malformed)
+        decode(&frame).map_err(malformed)
     };
     let read = timeout(limits.handshake, read).await;
     wire.conclude(read).await
