@@ -242,27 +242,29 @@ pub(crate) fn derive_key<const C: usize>(
 
 /// The master key of one gateway: KDF(gateway key, gateway id). Of the gateway key's kind.
 pub fn diversify(gateway_key: &GatewayKey, gateway_id: GatewayId) -> MasterKey {
-    let kind = gateway_key.kind();
-    let label = Label {
-        purpose: Purpose::Diversify,
-        kind,
-        suite: None,
-    };
-    let prk = extract_unsalted(&[gateway_key.expose()]);
-    MasterKey(derive_key(kind, &prk, label, &gateway_id.to_bytes()))
+    let (kind, secret) = (gateway_key.kind(), gateway_key.expose());
+    diversified(kind, secret, Purpose::Diversify, &gateway_id.to_bytes())
 }
 
 /// The master key of one link between two servers: KDF(peer key, instance that dialled, instance
 /// that was dialled). Of the peer key's kind.
 pub(crate) fn diversify_for_peers(peer_key: &PeerKey, ends: &PeerEnds) -> MasterKey {
-    let kind = peer_key.kind();
+    let (kind, secret) = (peer_key.kind(), peer_key.expose());
+    diversified(kind, secret, Purpose::PeerLink, &ends.to_bytes())
+}
+
+fn diversified<const C: usize>(
+    kind: KeyKind,
+    secret: &[u8],
+    purpose: Purpose,
+    whose: &[u8; C],
+) -> MasterKey {
     let label = Label {
-        purpose: Purpose::PeerLink,
+        purpose,
         kind,
         suite: None,
     };
-    let prk = extract_unsalted(&[peer_key.expose()]);
-    MasterKey(derive_key(kind, &prk, label, &ends.to_bytes()))
+    MasterKey(derive_key(kind, &extract_unsalted(&[secret]), label, whose))
 }
 
 /// The lengths fit by the callers' bounds on `N` and `C`, and because no label is longer than 64

@@ -157,3 +157,28 @@ fn held(kind: KeyKind) -> HeldKey {
         key: MasterKey::random(kind, rng),
     }
 }
+
+/// What goes over the wire, with the gateway's proof in the place of the server's.
+fn reflect_proof() -> impl FnMut(u8, Vec<u8>) -> Vec<u8> {
+    let mut proof = Vec::new();
+    move |number, mut frame| {
+        let at = frame.len().saturating_sub(32);
+        match number {
+            2 => proof = frame[at..].to_vec(),
+            3 => frame[at..].copy_from_slice(&proof),
+            _ => {}
+        }
+        frame
+    }
+}
+
+/// Both sides have the same session, under the same keys.
+#[track_caller]
+fn assert_agreed(one: &Established, other: &Established) {
+    assert_eq!(one.info, other.info);
+    let secrets = |side: &Established| {
+        let keys = [&side.server_to_gateway, &side.gateway_to_server];
+        keys.map(|key| key.expose().to_vec())
+    };
+    assert_eq!(secrets(one), secrets(other));
+}

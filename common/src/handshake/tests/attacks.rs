@@ -158,17 +158,8 @@ fn a_reflected_proof_never_verifies() {
     for pair in Pair::every_sort() {
         // The gateway's own proof comes back to it in place of the server's MAC, and the server's
         // as confirmation.
-        let mut proof = Vec::new();
         let mut server_mac = Vec::new();
-        let to_gateway = pair.run_with(|number, mut frame| {
-            let at = frame.len().saturating_sub(32);
-            match number {
-                2 => proof = frame[at..].to_vec(),
-                3 => frame[at..].copy_from_slice(&proof),
-                _ => {}
-            }
-            frame
-        });
+        let to_gateway = pair.run_with(reflect_proof());
         assert!(matches!(
             to_gateway,
             Err(Failure::Gateway(HandshakeError::Misbehaved(
