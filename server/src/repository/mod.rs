@@ -24,6 +24,7 @@ mod alarms;
 mod approvals;
 mod audit;
 mod audit_fields;
+mod audit_tip;
 mod authority;
 mod beside;
 mod call_digest_key;
@@ -104,10 +105,10 @@ const MIGRATIONS: &[&str] = &[
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
 pub use approvals::{Asked, NewApproval, StoredApproval, StoredApprovals};
 pub use audit::{
-    AUDIT_MAC_LEN, Appended, AuditEntries, AuditEntry, AuditFilter, AuditKeyRow, AuditTip, LogEnd,
-    Moved, Written,
+    Appended, AuditEntries, AuditEntry, AuditFilter, AuditKeyRow, LogEnd, Moved, Written,
 };
 pub use audit_fields::AuditFields;
+pub use audit_tip::{AUDIT_MAC_LEN, AuditTip};
 pub use authority::{AUTHORITY_KEY_LEN, RowFault, RowsCheck, RowsSum};
 pub use beside::{Beside, Told};
 pub use common_resources::{CommonPlace, CommonResource, CommonResources};
