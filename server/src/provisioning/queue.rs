@@ -26,9 +26,7 @@ use crate::audit::AuditError;
 use crate::audit::{Draft, Outcome, Subject};
 use crate::config;
 use crate::passwords::PasswordError;
-use crate::repository::{
-    AuditFields, Enqueued, NewQueuedCall, QueuedCall, QueuedFilter, QueuedState, RepositoryError,
-};
+use crate::repository::{AuditFields, Enqueued, NewQueuedCall, QueuedCall, RepositoryError};
 
 /// How long changes of the fleet are gathered before they are looked at.
 pub(super) const GATHER: Duration = Duration::from_millis(20);
@@ -360,12 +358,7 @@ async fn recover(provisioning: &Provisioning) -> Result<(), RepositoryError> {
 /// Direct calls that waited for their turn: nobody waits for them any more.
 async fn end_direct(provisioning: &Provisioning) -> Result<(), RepositoryError> {
     let queued = provisioning.repository.queued_calls();
-    let filter = QueuedFilter {
-        states: vec![QueuedState::Waiting],
-        ..QueuedFilter::default()
-    };
-    let waiting = queued.list(filter, 0, u32::MAX).await?;
-    for call in waiting.into_iter().filter(|call| call.direct) {
+    for call in queued.abandoned().await? {
         let why = "the server ended before the call was sent";
         let outcome = sent::unsent(&call, why.to_owned());
         let (work, _) = queued.refuse(&call, sent::end_of(provisioning, &outcome))?;

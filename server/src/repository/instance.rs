@@ -42,6 +42,19 @@ impl fmt::Debug for InstanceId {
     }
 }
 
+/// What holds of a row whose `instance` is not ?1, and which nobody has any more. Where servers
+/// share the repository, that of one that stands has it: once its row is gone it writes nothing. In
+/// a file the lock proves that no other instance lives.
+pub(super) const fn has_no_server(shared: bool) -> &'static str {
+    match shared {
+        true => {
+            "instance IS DISTINCT FROM ?1
+                AND (instance IS NULL OR instance NOT IN (SELECT instance FROM servers))"
+        }
+        false => "instance IS DISTINCT FROM ?1",
+    }
+}
+
 impl Bind for InstanceId {
     fn bind(&self) -> Value<'_> {
         self.0.bind()

@@ -5,6 +5,7 @@ use portcullis_host::clock;
 
 use super::authority::{Authority, Stamp, TASKS};
 use super::columns::{from_sql_millis, to_sql_millis};
+use super::instance::has_no_server;
 use super::sql::{Row, Tx, Value, params};
 use super::{Database, RepositoryError};
 
@@ -194,29 +195,38 @@ impl Tasks<'_> {
             .await
     }
 
-    /// Takes over the running tasks that other instances claimed, or none did, and gives all that
-    /// are this one's, newest first. Only where no other instance lives.
+    /// Takes over the running tasks that nobody has any more, and gives them, newest first: those
+    /// that no instance claimed, or one whose row is gone.
     ///
     /// # Errors
     /// [`RepositoryError`]: none was taken over.
     pub async fn take_over(&self) -> Result<Vec<TaskRow>, RepositoryError> {
         let authority = self.database.authority()?;
         let instance = self.database.instance();
+        let has_no_server = has_no_server(self.database.is_shared());
         self.database
             .write(move |tx| {
                 fail_forged(tx, &authority, clock::now())?;
-                let others = "state = 'running' AND instance IS DISTINCT FROM ?1";
-                let guarded = authority.guard(tx, &TASKS, others, &params![instance])?;
+                let left = format!("state = 'running' AND {has_no_server}");
+                let ids: Vec<i64> = tx.query(
+                    &format!("SELECT id FROM tasks WHERE {left} ORDER BY id DESC"),
+                    &params![instance],
+                    |row| row.get(0),
+                )?;
+                if ids.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let guarded = authority.guard(tx, &TASKS, &left, &params![instance])?;
                 tx.execute(
-                    &format!("UPDATE tasks SET instance = ?1 WHERE {others}"),
+                    &format!("UPDATE tasks SET instance = ?1 WHERE {left}"),
                     &params![instance],
                 )?;
                 guarded.settle(tx)?;
-                tx.query(
-                    &select("state = 'running' AND instance = ?1 ORDER BY id DESC"),
-                    &params![instance],
-                    |row| read(row, &authority),
-                )
+                let mut taken = Vec::with_capacity(ids.len());
+                for id in ids {
+                    taken.extend(find(tx, &authority, id.unsigned_abs())?);
+                }
+                Ok(taken)
             })
             .await
     }

@@ -160,7 +160,7 @@ fn insert(
             gateway,
             begun.cast_signed(),
             leaves.map(|_| to_sql_millis(new.queued)),
-            leaves.map(|_| by.instance),
+            (leaves.is_some() || new.direct.is_some()).then_some(by.instance),
             leaves.is_none(),
             new.trace_id,
         ],

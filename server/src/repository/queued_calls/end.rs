@@ -7,6 +7,7 @@ use super::row::{change, remove_payload, require, update};
 use super::{QueuedCall, QueuedCalls};
 use crate::repository::authority::QUEUED_CALLS;
 use crate::repository::columns::to_sql_millis;
+use crate::repository::instance::has_no_server;
 use crate::repository::sql::{Tx, params};
 use crate::repository::{Beside, RepositoryError, Told};
 
@@ -116,8 +117,10 @@ impl QueuedCalls<'_> {
         let call_id = call.call_id.clone();
         Ok(Beside::new(move |tx, _| {
             let changed = change(tx, &authority, &call_id, |tx| {
+                // Whoever waits for a direct one waits at this server.
                 tx.execute(
-                    "UPDATE queued_calls SET state = 0, dispatched_ms = NULL, instance = NULL, lost = NULL, begun = 0,
+                    "UPDATE queued_calls SET state = 0, dispatched_ms = NULL, lost = NULL, begun = 0,
+                        instance = CASE direct WHEN 1 THEN instance END,
                         attempt = attempt + ?3, next_ms = ?4, outcome = ?5
                      WHERE call_id = ?1 AND state = 1 AND instance = ?2",
                     &params![
@@ -165,8 +168,9 @@ impl QueuedCalls<'_> {
             .await
     }
 
-    /// Takes over the calls that other instances dispatched: nobody knows what came of them, for
-    /// the reason `why`. Gives how many. Only where no other instance lives.
+    /// Takes over the calls that were dispatched by instances whose rows are gone: nobody knows
+    /// what came of them, for the reason `why`. From then on none of those writes what came of
+    /// them. Gives how many.
     ///
     /// # Errors
     /// [`RepositoryError`]: none was taken over.
@@ -174,11 +178,12 @@ impl QueuedCalls<'_> {
         let why = why.to_owned();
         let authority = self.repository.database.authority()?;
         let instance = self.repository.database.instance();
+        let has_no_server = has_no_server(self.repository.database.is_shared());
         self.repository
             .database
             .write(move |tx| {
-                let theirs = "state = 1 AND instance IS DISTINCT FROM ?1";
-                let guarded = authority.guard_any(tx, &QUEUED_CALLS, theirs, &params![instance])?;
+                let theirs = format!("state = 1 AND {has_no_server}");
+                let guarded = authority.guard_any(tx, &QUEUED_CALLS, &theirs, &params![instance])?;
                 // The gateway of a call of before it stood in the row is that of its resource.
                 let taken = tx.execute(
                     &format!(

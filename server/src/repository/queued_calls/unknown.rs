@@ -5,6 +5,7 @@ use portcullis_common::id::GatewayId;
 use super::row::{change, read};
 use super::{QueuedCall, QueuedCalls};
 use crate::repository::authority::{Authority, QUEUED_CALLS};
+use crate::repository::instance::has_no_server;
 use crate::repository::resources;
 use crate::repository::sql::{Tx, params};
 use crate::repository::{Payload, RepositoryError};
@@ -70,6 +71,26 @@ impl QueuedCalls<'_> {
                 )?;
                 let to = registration_of(tx, &gateway)?;
                 Ok(UnknownCalls { to, calls })
+            })
+            .await
+    }
+
+    /// The direct calls that wait for their turn at servers whose rows are gone: nobody waits for
+    /// them any more.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn abandoned(&self) -> Result<Vec<QueuedCall>, RepositoryError> {
+        let authority = self.repository.database.authority()?;
+        let instance = self.repository.database.instance();
+        let has_no_server = has_no_server(self.repository.database.is_shared());
+        self.repository
+            .database
+            .read(move |tx| {
+                let sql = QUEUED_CALLS.select(&format!(
+                    "state = 0 AND direct = 1 AND {has_no_server} ORDER BY sequence"
+                ));
+                tx.query(&sql, &params![instance], |row| read(row, &authority))
             })
             .await
     }
