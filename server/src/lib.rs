@@ -28,3 +28,4 @@ pub mod servers;
 pub mod services;
 pub mod tasks;
 mod watch;
+pub mod withdrawals;

@@ -18,6 +18,7 @@ use crate::provisioning::queue::CallQueue;
 use crate::repository::Repository;
 use crate::servers::Member;
 use crate::tasks::{Tasks, Work};
+use crate::withdrawals::Withdrawals;
 
 /// What the admin API works on. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ pub struct Services {
     pub queue: CallQueue,
     /// What this server is among those of its repository, once it is known.
     pub member: Option<Member>,
+    /// What is withdrawn from this server and by it.
+    pub withdrawals: Withdrawals,
     /// Where the audit log is sent as well, once that has begun.
     pub(crate) places: Vec<Arc<Place>>,
     /// Limits of rotation.
@@ -84,6 +87,12 @@ impl Services {
             live: Live::new(config.clone(), clock::now()),
             queue: CallQueue::new(config.calls, provisioning.clone()),
             member: None,
+            withdrawals: Withdrawals::new(
+                repository.database().clone(),
+                keys.clone(),
+                config.secret.clone(),
+                fleet.clone(),
+            ),
             places: Vec::new(),
             policy: config.keys.policy(),
             repository,

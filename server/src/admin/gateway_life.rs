@@ -58,6 +58,7 @@ impl Request for proto::RemoveGatewayRequest {
             resources = removed.resources.len(),
             "removed a gateway; nothing on its host was touched"
         );
+        services.withdrawals.done().await?;
         Ok(proto::RemoveGatewayResponse {
             resources: removed.resources,
             cancelled_calls: u64::try_from(removed.cancelled.len()).unwrap_or(u64::MAX),

@@ -289,6 +289,7 @@ impl Request for proto::EvictGatewayRequest {
         evicted.await?.map_err(|denied| denied.error(name))?;
         services.fleet.close(name).await;
         tracing::warn!(gateway = name, "evicted a gateway: its key is forgotten");
+        services.withdrawals.done().await?;
         shown(services, name).await
     }
 }
@@ -312,6 +313,7 @@ impl Request for proto::RevokeGatewayRequest {
             gateway = name,
             "revoked a gateway: it is refused until restored"
         );
+        services.withdrawals.done().await?;
         shown(services, name).await
     }
 }

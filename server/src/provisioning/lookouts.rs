@@ -32,6 +32,13 @@ impl Lookouts {
         self.0.changed.notify_one();
     }
 
+    /// There may be more such calls, of any gateway.
+    pub(super) fn changed(&self) {
+        let asking = self.lock().asking.values().cloned().collect::<Vec<_>>();
+        asking.iter().for_each(|more| more.notify_one());
+        self.0.changed.notify_one();
+    }
+
     /// `Some`: this gateway is to be asked in this session, nobody does yet, and what comes back
     /// tells of one more call.
     pub(super) fn begin(&self, gateway: &str, session: [u8; 8]) -> Option<Arc<Notify>> {

@@ -218,6 +218,20 @@ impl CallQueue {
         );
     }
 
+    /// Takes over what servers that are gone had under way: it is looked at, as [`Self::run`] does
+    /// with what it finds when it begins.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: it is taken over when this is asked again.
+    pub async fn take_over(&self) -> Result<(), RepositoryError> {
+        let provisioning = &self.inner.provisioning;
+        if take_over(provisioning).await? > 0 {
+            provisioning.open.changed();
+            provisioning.queue_changed();
+        }
+        Ok(())
+    }
+
     async fn send_for_ever(&self) {
         let provisioning = &self.inner.provisioning;
         loop {
@@ -344,6 +358,12 @@ async fn recover(provisioning: &Provisioning) -> Result<(), RepositoryError> {
             "queued calls are not sent: their records may be those of an earlier state"
         );
     }
+    take_over(provisioning).await.map(drop)
+}
+
+/// Takes over what servers that are gone had under way. Gives how many calls nobody knows of since.
+async fn take_over(provisioning: &Provisioning) -> Result<usize, RepositoryError> {
+    let queued = provisioning.repository.queued_calls();
     let why = "the server ended while the call was under way: look at the object before the call is made again";
     let taken = queued.take_over(why).await?;
     if taken > 0 {
@@ -352,7 +372,8 @@ async fn recover(provisioning: &Provisioning) -> Result<(), RepositoryError> {
             "nobody knows yet what came of calls that were under way when the server ended"
         );
     }
-    end_direct(provisioning).await
+    end_direct(provisioning).await?;
+    Ok(taken)
 }
 
 /// Direct calls that waited for their turn: nobody waits for them any more.

@@ -100,6 +100,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0021_servers.sql"),
     include_str!("schema/0022_rows_sum.sql"),
     include_str!("schema/0023_approvals.sql"),
+    include_str!("schema/0024_servers_seen.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};

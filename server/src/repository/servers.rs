@@ -119,6 +119,8 @@ pub struct ServerRow {
     pub load: Load,
     /// It takes no new links.
     pub drained: bool,
+    /// The authority version that it has seen.
+    pub seen: u64,
 }
 
 /// The rows of the servers, wherever they are.
@@ -257,6 +259,24 @@ impl ServerRows {
         .await
     }
 
+    /// An instance has seen an authority version: nothing that it let through under an earlier one
+    /// is unsent.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn set_seen(
+        &self,
+        instance: InstanceId,
+        version: u64,
+    ) -> Result<(), RepositoryError> {
+        let version = i64::try_from(version).unwrap_or(i64::MAX);
+        self.change(move |tx| {
+            let sql = "UPDATE servers SET seen = ?2 WHERE instance = ?1 AND seen < ?2";
+            tx.execute(sql, &params![instance, version]).map(drop)
+        })
+        .await
+    }
+
     /// Removes the row of an instance that is gone, or about to be.
     ///
     /// # Errors
@@ -283,7 +303,7 @@ impl ServerRows {
 
 fn list(tx: &mut Tx<'_>) -> Result<Vec<ServerRow>, RepositoryError> {
     tx.query(
-        "SELECT instance, name, version, advertised, beat, lock_file, started_ms, links, calls, last_error, drained
+        "SELECT instance, name, version, advertised, beat, lock_file, started_ms, links, calls, last_error, drained, seen
          FROM servers ORDER BY name, instance",
         &[],
         read,
@@ -306,5 +326,6 @@ fn read(row: &Row<'_>) -> Result<ServerRow, RepositoryError> {
             last_error: row.get(9)?,
         },
         drained: row.get(10)?,
+        seen: count(11)?,
     })
 }

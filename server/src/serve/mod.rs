@@ -4,12 +4,12 @@ mod events;
 mod fenced;
 pub mod init;
 mod inspect;
+mod left;
 pub mod lock;
 mod reload;
 pub mod transfer;
 mod unlocked;
 mod watchdog;
-mod withdrawals;
 
 use std::io;
 use std::net::SocketAddr;
@@ -152,6 +152,9 @@ pub async fn serve(
     let forwarding = Forwarding::start(&config.forward, &services.repository, server_id).await?;
     services.places = forwarding.places().to_vec();
     services.member.clone_from(&member);
+    if let Some(member) = &member {
+        services.withdrawals.tell(member.clone());
+    }
     tracing::info!(
         %server_id,
         admin = %config.admin.socket.display(),
@@ -168,7 +171,8 @@ pub async fn serve(
     let mut beside = vec![
         tokio::spawn(reload),
         tokio::spawn(watchdog::beat(manager.clone(), services.clone())),
-        tokio::spawn(withdrawals::follow(services.clone())),
+        tokio::spawn(services.withdrawals.clone().follow()),
+        tokio::spawn(left::take_over(services.clone())),
     ];
     let ended = async {
         match &member {

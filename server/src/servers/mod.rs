@@ -12,6 +12,7 @@
 //! this one sent its last acknowledged renewal. In a file a server is alone: it has a row, and no
 //! beats.
 
+mod barrier;
 mod beats;
 mod fence;
 mod joining;
@@ -32,9 +33,13 @@ use crate::repository::{
     Beat, Database, InstanceId, Load, NewServer, RepositoryError, ServerRow, ServerRows, Store,
     WriteObserver,
 };
+pub use barrier::{Barrier, Standing};
 pub use fence::{Fence, MAY_DISPATCH, MUST_CLOSE};
 pub use joining::Waiting;
 pub use watcher::{ENDED_AFTER, Watcher};
+
+/// How often a withdrawal looks whether the servers have seen it.
+const BARRIER_LOOK: Duration = Duration::from_millis(100);
 
 /// A server that comes.
 #[derive(Clone, Debug)]
@@ -199,6 +204,52 @@ impl Member {
             started: own.started,
             load: self.inner.load(),
             drained: false,
+            seen: 0,
+        }
+    }
+
+    /// It has seen an authority version: nothing that it let through under an earlier one is
+    /// unsent.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: the others go on waiting for it.
+    pub async fn has_seen(&self, version: u64) -> Result<(), RepositoryError> {
+        if !self.inner.fence.has_beats() {
+            return Ok(());
+        }
+        self.inner.rows.set_seen(self.instance(), version).await
+    }
+
+    /// Waits until every server has seen an authority version, or is gone; for so long at most.
+    /// Within it are the names of those that were waited for in vain.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: nobody knows.
+    pub async fn until_seen(
+        &self,
+        version: u64,
+        patience: Duration,
+    ) -> Result<Result<(), Vec<String>>, RepositoryError> {
+        if !self.inner.fence.has_beats() {
+            return Ok(Ok(()));
+        }
+        let (barrier, began) = (Barrier::new(version), Instant::now());
+        loop {
+            let rows = self.inner.rows.list().await?.into_iter();
+            let standing = rows.map(|row| Standing {
+                instance: row.instance,
+                name: row.name,
+                seen: row.seen,
+            });
+            let standing: Vec<_> = standing.collect();
+            let late = barrier.waits_for(&standing);
+            if late.is_empty() {
+                return Ok(Ok(()));
+            }
+            if began.elapsed() >= patience {
+                return Ok(Err(late.into_iter().map(|one| one.name.clone()).collect()));
+            }
+            tokio::time::sleep(BARRIER_LOOK).await;
         }
     }
 

@@ -57,6 +57,7 @@ impl Request for proto::DeleteKeyRequest {
             }
             .to_owned(),
         });
+        context.services.withdrawals.done().await?;
         Ok(proto::DeleteKeyResponse {
             purpose: deleted.purpose.name().to_owned(),
             current: deleted.current,

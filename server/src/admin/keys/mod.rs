@@ -120,6 +120,7 @@ impl Request for proto::SetCurrentKeyRequest {
             )));
         }
         context.services.keys.set_current(id).await?;
+        context.services.withdrawals.done().await?;
         server_key(&context.services, id).await
     }
 }
@@ -169,6 +170,7 @@ impl Request for proto::RotateGatewayRequest {
         let withdrawn = former.filter(|_| replaced == Replaced::Withdrawn);
         push.holders_of = withdrawn;
         let stream = fleet.synchronize(push, wait(self.wait_ms)).await?;
+        context.services.withdrawals.done().await?;
         Ok(messages(stream, withdrawn))
     }
 }

@@ -1,0 +1,28 @@
+//! What servers that are gone had under way is taken over while this one runs.
+
+use std::time::Duration;
+
+use crate::repository::RepositoryError;
+use crate::services::Services;
+
+/// How often it is looked for.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Takes over for as long as it is polled. In a file no other server lives: what was left is taken
+/// over by the start.
+pub(super) async fn take_over(services: Services) {
+    if !services.repository.database().is_shared() {
+        return;
+    }
+    loop {
+        tokio::time::sleep(EVERY).await;
+        if let Err(error) = look(&services).await {
+            tracing::warn!(%error, "what servers that are gone had under way is not taken over now");
+        }
+    }
+}
+
+async fn look(services: &Services) -> Result<(), RepositoryError> {
+    services.queue.take_over().await?;
+    services.tasks.resume_interrupted().await
+}
