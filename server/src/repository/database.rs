@@ -222,6 +222,16 @@ impl Database {
         sql::answer(self.engine.write_in_turn(Work::new(work)).await?)
     }
 
+    /// As [`Self::write`], of work that comes before or after every other such change of whichever
+    /// server, and is not run again for one: it waits until none is under way.
+    pub(super) async fn write_alone<T, F>(&self, work: F) -> Result<T, RepositoryError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, RepositoryError> + Send + 'static,
+    {
+        sql::answer(self.engine.write_alone(Work::new(work)).await?)
+    }
+
     /// Overwrites what was deleted; `false` where the engine cannot.
     pub(super) async fn overwrite_deleted(&self) -> Result<bool, RepositoryError> {
         self.engine.scrub().await

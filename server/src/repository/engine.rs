@@ -209,6 +209,14 @@ impl Engine {
         }
     }
 
+    /// The same of work that no other change of any server runs beside.
+    pub(super) async fn write_alone(&self, work: Work) -> Result<Answer, RepositoryError> {
+        match self {
+            Self::Sqlite(engine) => engine.write(work).await,
+            Self::Postgres(engine) => engine.write_alone(work).await,
+        }
+    }
+
     /// Overwrites what was deleted. `false`: the engine cannot, and has only given back its room.
     pub(super) async fn scrub(&self) -> Result<bool, RepositoryError> {
         match self {

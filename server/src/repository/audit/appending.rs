@@ -73,7 +73,7 @@ impl AuditEntries<'_> {
         let authority = self.repository.database.authority()?;
         self.repository
             .database
-            .write(move |tx| {
+            .write_alone(move |tx| {
                 let LogEnd { tip, rows } = match end(tx, &authority, known, &follow)? {
                     Ok(end) => end,
                     Err(error) => return Ok(Err(error)),

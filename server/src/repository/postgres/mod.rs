@@ -158,6 +158,11 @@ impl Postgres {
         self.write_at(work, Isolation::ReadCommitted).await
     }
 
+    /// The same of work that no other change of any server runs beside.
+    pub(super) async fn write_alone(&self, work: Work) -> Result<Answer, RepositoryError> {
+        self.write_at(work, Isolation::Alone).await
+    }
+
     /// Gives back the room of what was deleted. It is not overwritten: the database's log and its
     /// standbys keep it, as does whoever has an old copy.
     pub(super) async fn vacuum(&self) -> Result<(), RepositoryError> {

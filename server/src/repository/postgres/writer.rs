@@ -31,14 +31,24 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// In which way writes are kept from one another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Isolation {
-    /// As if one came after the other: what read something that another changed is made again.
-    Serializable,
     /// A statement goes by what was committed before it: for work that first locks the one row that
     /// all of its kind lock, and so comes after whatever had it. As the other kind, whoever waits
     /// for that row would be made again.
     ReadCommitted,
+    /// As if one came after the other: what read something that another changed is made again.
+    Serializable,
+    /// The same, while nobody else makes a change as if one came after the other: for what many
+    /// servers do all the time, and each goes on from what the one before it left.
+    Alone,
+}
+
+impl Isolation {
+    /// Whether writes of both kinds may be one transaction, which is then of the later kind.
+    fn joins(self, other: Self) -> bool {
+        (self == Self::ReadCommitted) == (other == Self::ReadCommitted)
+    }
 }
 
 /// What the thread is asked for.
@@ -101,11 +111,14 @@ impl Writer {
         let mut next = None;
         while let Some(job) = next.take().or_else(|| queue.recv().ok()) {
             match job {
-                Job::Write(first, isolation) => {
+                Job::Write(first, mut isolation) => {
                     let mut batch = vec![first];
                     while batch.len() < MAX_BATCH && next.is_none() {
                         match queue.try_recv() {
-                            Ok(Job::Write(write, same)) if same == isolation => batch.push(write),
+                            Ok(Job::Write(write, other)) if isolation.joins(other) => {
+                                isolation = isolation.max(other);
+                                batch.push(write);
+                            }
                             Ok(other) => next = Some(other),
                             Err(_) => break,
                         }
@@ -247,7 +260,14 @@ impl Writer {
         served: Option<&Served>,
     ) -> Result<bool, RepositoryError> {
         tx.step(match isolation {
-            Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+            // Locked before the snapshot is taken: the one that is alone is not undone for what
+            // came before it, nor is what comes after it.
+            Isolation::Serializable => {
+                "BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE engine IN SHARE MODE"
+            }
+            Isolation::Alone => {
+                "BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE engine IN EXCLUSIVE MODE"
+            }
             Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
         })?;
         let settled = settled.each_ref();
