@@ -206,7 +206,7 @@ impl AuditLog {
     async fn first_needed(&self) -> Result<u64, RepositoryError> {
         let entries = self.repository.audit_entries();
         let last = entries.last().await?.map_or(1, |entry| entry.seq);
-        let open = entries.unfinished(0).await?;
+        let open = entries.unfinished(0, false).await?;
         Ok(open.first().map_or(last, |entry| entry.seq.min(last)))
     }
 }

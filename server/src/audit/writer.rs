@@ -179,10 +179,30 @@ impl Writer {
         // Each start closes what the runs before left open.
         let entries = writer.repository.audit_entries();
         let since = entries.last_of(STARTED).await?;
-        for begun in entries.unfinished(since).await? {
-            writer.kept.push_back(unfinished(&begun));
-        }
+        let left = entries.unfinished(since, true).await?;
+        writer.keep_unfinished(&left);
+        writer.find_left_open().await?;
         Ok(writer)
+    }
+
+    /// What instances that are gone have begun gets the outcome `unknown`.
+    async fn find_left_open(&mut self) -> Result<(), AuditError> {
+        if self.follow_at.is_some() {
+            let left = self.repository.audit_entries().left_open().await?;
+            self.keep_unfinished(&left);
+        }
+        Ok(())
+    }
+
+    fn keep_unfinished(&mut self, left: &[AuditEntry]) {
+        for begun in left {
+            let kept = self.kept.iter().any(|kept| kept.begun == begun.seq);
+            if !kept {
+                // Another server may find it as well.
+                let work = self.repository.audit_entries().has_no_outcome(begun.seq);
+                self.kept.push_back(unfinished(begun).beside(work));
+            }
+        }
     }
 
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Request>) {

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::audit_tip::{AUDIT_MAC_LEN, AuditTip};
+use super::instance::has_no_server;
 use super::sql::{Column, Row, Tx, params};
 use super::{
-    AuditFields, OpenError, Place, ProtectedType, Repository, RepositoryError, sealed_values,
+    AuditFields, Beside, OpenError, Place, ProtectedType, Repository, RepositoryError,
+    sealed_values,
 };
 pub use appending::{Appended, LogEnd, Moved, Written};
 
@@ -271,11 +273,16 @@ impl AuditEntries<'_> {
         }
     }
 
-    /// The entries `begun` without an outcome after entry `after`, oldest first.
+    /// The entries `begun` without an outcome after entry `after`, oldest first; `nobodys`: without
+    /// those that are an instance's to end.
     ///
     /// # Errors
     /// [`RepositoryError`].
-    pub async fn unfinished(&self, after: u64) -> Result<Vec<AuditEntry>, RepositoryError> {
+    pub async fn unfinished(
+        &self,
+        after: u64,
+        nobodys: bool,
+    ) -> Result<Vec<AuditEntry>, RepositoryError> {
         self.repository
             .database
             .read(move |tx| {
@@ -283,13 +290,57 @@ impl AuditEntries<'_> {
                     &format!(
                         "SELECT {COLUMNS} FROM audit_entries AS e WHERE seq > ?1 AND outcome = 'begun'
                            AND NOT EXISTS (SELECT 1 FROM audit_entries WHERE begun = e.seq AND begun <> 0)
+                           AND (?2 = 0 OR NOT EXISTS (SELECT 1 FROM audit_open o WHERE o.seq = e.seq))
                          ORDER BY seq"
                     ),
-                    &params![to_sql(after)],
+                    &params![to_sql(after), nobodys],
                     read,
                 )
             })
             .await
+    }
+
+    /// The entries `begun` without an outcome whose instance is gone, oldest first. Of a repository
+    /// that other servers may be at work on.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn left_open(&self) -> Result<Vec<AuditEntry>, RepositoryError> {
+        let instance = self.repository.database.instance();
+        self.repository
+            .database
+            .look(move |tx| {
+                let seqs: Vec<i64> = tx.query(
+                    &format!(
+                        "SELECT seq FROM audit_open WHERE {} ORDER BY seq",
+                        has_no_server(true)
+                    ),
+                    &params![instance],
+                    |row| row.get(0),
+                )?;
+                let sql = format!("SELECT {COLUMNS} FROM audit_entries WHERE seq = ?1");
+                let mut left = Vec::with_capacity(seqs.len());
+                for seq in seqs {
+                    left.extend(tx.query_optional(&sql, &params![seq], read)?);
+                }
+                Ok(left)
+            })
+            .await
+    }
+
+    /// Whether the entry `seq` has no outcome yet: to be done beside one, which is left out where
+    /// another server has written it.
+    pub fn has_no_outcome(&self, seq: u64) -> Beside {
+        let (work, _) = Beside::new(move |tx, _| {
+            let sql = "SELECT 1 FROM audit_entries WHERE begun = ?1 AND begun <> 0";
+            let ended = tx.exists(sql, &params![to_sql(seq)])?;
+            tx.execute(
+                "DELETE FROM audit_open WHERE seq = ?1",
+                &params![to_sql(seq)],
+            )?;
+            Ok((!ended).then_some((true, ())))
+        });
+        work
     }
 
     /// The last entry about this action; 0: there is none. As quick as it is recent.

@@ -101,6 +101,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0022_rows_sum.sql"),
     include_str!("schema/0023_approvals.sql"),
     include_str!("schema/0024_servers_seen.sql"),
+    include_str!("schema/0025_audit_open.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};

@@ -71,9 +71,18 @@ impl Writer {
         if self.dispute.is_some() {
             return;
         }
-        if let Err(error) = self.look_for_end().await {
+        if let Err(error) = self.look_around().await {
             // The next entry finds the same, and says so to whoever wants it written.
             tracing::warn!(%error, "the end of the audit log was not found");
+        }
+    }
+
+    async fn look_around(&mut self) -> Result<(), AuditError> {
+        self.look_for_end().await?;
+        self.find_left_open().await?;
+        match self.kept.is_empty() {
+            true => Ok(()),
+            false => self.commit(Vec::new()).await,
         }
     }
 

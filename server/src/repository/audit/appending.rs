@@ -5,8 +5,12 @@ use std::sync::Arc;
 use super::{AuditEntries, AuditEntry, COLUMNS, anchor, bytes, last, to_sql};
 use crate::repository::audit_tip::{AUDIT_MAC_LEN, AuditTip};
 use crate::repository::authority::Authority;
-use crate::repository::sql::{Tx, Value, params};
+use crate::repository::instance::InstanceId;
+use crate::repository::sql::{Bind as _, Tx, Value, params};
 use crate::repository::{Beside, RepositoryError, RowsSum, authority};
+
+/// The outcome of an entry that is to have one yet.
+const BEGUN: &str = "begun";
 
 /// Where the log ends, as somebody knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +75,9 @@ impl AuditEntries<'_> {
         E: Send + 'static,
     {
         let authority = self.repository.database.authority()?;
-        self.repository
-            .database
+        let database = &self.repository.database;
+        let instance = database.is_shared().then(|| database.instance());
+        database
             .write_alone(move |tx| {
                 let LogEnd { tip, rows } = match end(tx, &authority, known, &follow)? {
                     Ok(end) => end,
@@ -93,6 +98,9 @@ impl AuditEntries<'_> {
                 };
                 let tip = entries.last().and_then(AuditTip::of).unwrap_or(tip);
                 insert(tx, &entries, Some(&authority.masked(tip, sum)))?;
+                if let Some(instance) = instance {
+                    keep_open(tx, &entries, instance)?;
+                }
                 let rows = Some(sum);
                 let end = LogEnd { tip, rows };
                 Ok(Ok(Appended { end, written }))
@@ -264,5 +272,27 @@ fn insert(
         ),
         &rows,
     )?;
+    Ok(())
+}
+
+/// Notes which of these are open, and for whom, and of which they are the outcome.
+fn keep_open(
+    tx: &mut Tx<'_>,
+    entries: &[AuditEntry],
+    instance: InstanceId,
+) -> Result<(), RepositoryError> {
+    let begun = entries.iter().filter(|entry| entry.outcome == BEGUN);
+    let begun: Vec<_> = begun
+        .map(|entry| [Value::Integer(to_sql(entry.seq)), instance.bind()])
+        .collect();
+    tx.execute_many(
+        "INSERT INTO audit_open (seq, instance) VALUES (?1, ?2)",
+        &begun,
+    )?;
+    let ended = entries.iter().filter(|entry| entry.begun != 0);
+    let ended: Vec<_> = ended
+        .map(|entry| [Value::Integer(to_sql(entry.begun))])
+        .collect();
+    tx.execute_many("DELETE FROM audit_open WHERE seq = ?1", &ended)?;
     Ok(())
 }
