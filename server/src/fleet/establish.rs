@@ -23,7 +23,8 @@ use tokio::time::{Instant, sleep_until};
 use super::gate::MayCall;
 use super::link::{Link, Origin};
 use super::suspicion::Credential;
-use super::{Fleet, keep_alive, printable};
+use super::withdrawn::Outgoing;
+use super::{Fleet, keep_alive, lock, printable};
 use crate::keys::gateway_keys::diversified;
 use crate::keys::memory;
 use crate::repository::{RepositoryError, SpentToken};
@@ -251,7 +252,16 @@ impl Fleet {
         since: UnixMillis,
     ) -> Result<Link, LinkError> {
         let keep_alive = keep_alive(&self.inner.settings);
-        Ok(Link::start(sealed, origin, scope, since, keep_alive).await?)
+        let link = Link::start(sealed, origin, scope, since, keep_alive).await?;
+        let mut outgoing = lock(&self.inner.outgoing);
+        outgoing.retain(|one| !one.unsent.is_over());
+        outgoing.push(Outgoing {
+            gateway: link.gateway.clone(),
+            session: Arc::clone(link.session()),
+            unsent: link.unsent().clone(),
+        });
+        drop(outgoing);
+        Ok(link)
     }
 
     /// What has to follow a handshake, by what its session may carry.

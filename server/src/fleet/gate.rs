@@ -95,6 +95,8 @@ pub(super) struct Gate {
 
 struct Look {
     state: Option<i64>,
+    /// What other servers had withdrawn when it began.
+    withdrawn: u64,
     /// The call that was submitted last when it began.
     last: u64,
     may: Pin<Box<dyn Future<Output = bool> + Send>>,
@@ -125,7 +127,11 @@ impl Gate {
             if let Some(looking) = &mut self.looking {
                 let may = ready!(looking.may.as_mut().poll(cx));
                 let (state, asked) = (looking.state, looking.last);
+                let withdrawn = looking.withdrawn;
                 self.looking = None;
+                if may && withdrawn != self.repository.database().withdrawals() {
+                    continue;
+                }
                 self.open_in = state.filter(|_| may);
                 return Poll::Ready(if may {
                     Verdict::UpTo(asked)
@@ -137,12 +143,14 @@ impl Gate {
             if state.is_some() && state == self.open_in {
                 return Poll::Ready(Verdict::UpTo(last));
             }
+            let withdrawn = self.repository.database().withdrawals();
             let (repository, credentials) = (self.repository.clone(), self.credentials.clone());
             // An error is told to the callers, who ask again by themselves.
             let may =
                 async move { matches!(credentials.look(&repository).await, Ok(MayCall::Yes)) };
             self.looking = Some(Look {
                 state,
+                withdrawn,
                 last,
                 may: Box::pin(may),
             });

@@ -22,6 +22,7 @@ use super::call_stream::{CallStream, Parts, UnderWay};
 use super::gate::{Credentials, Gate};
 use super::not_after::{Moments, Renewals};
 use super::transport::{self, KeepAlive, Requests};
+use super::unsent::Unsent;
 use crate::repository::{Grant, Repository};
 
 /// The name by which requests go: the gateway knows who asks by the session alone.
@@ -50,6 +51,7 @@ pub(super) struct Link {
     granted: OnceLock<()>,
     session: Arc<Session>,
     requests: Requests,
+    unsent: Unsent,
     calls: CallStream,
     /// Encoded: decoded it is many small pieces of memory, and it is looked at rarely.
     description: Mutex<Option<Box<[u8]>>>,
@@ -80,7 +82,7 @@ impl Link {
         keep_alive: KeepAlive,
     ) -> Result<Self, hyper::Error> {
         let session = Arc::clone(stream.session());
-        let requests = transport::start(stream, keep_alive).await?;
+        let (requests, unsent) = transport::start(stream, keep_alive).await?;
         Ok(Self {
             gateway: origin.gateway,
             scope,
@@ -93,6 +95,7 @@ impl Link {
             granted: OnceLock::new(),
             session,
             requests,
+            unsent,
             calls: CallStream::new(),
             description: Mutex::default(),
             clock_ahead_ms: OnceLock::new(),
@@ -102,6 +105,11 @@ impl Link {
 
     pub(super) const fn session(&self) -> &Arc<Session> {
         &self.session
+    }
+
+    /// What tells whether all that was let through it is sent.
+    pub(super) const fn unsent(&self) -> &Unsent {
+        &self.unsent
     }
 
     pub(super) const fn grant(&self) -> Option<Grant> {

@@ -31,6 +31,7 @@ mod suspicion;
 mod tls;
 pub(crate) mod transport;
 mod turns;
+mod unsent;
 mod withdrawn;
 
 use std::collections::{HashMap, HashSet};
@@ -69,6 +70,7 @@ pub use roster::{Follower, Outlook};
 pub use status::{CallError, LinkStatus, SearchStream};
 pub use tls::{around, private_key};
 use turns::Turns;
+use withdrawn::Outgoing;
 
 /// From so much on the clocks of a gateway and of the server count as different, in milliseconds.
 pub const CLOCKS_APART_MS: u64 = 30_000;
@@ -149,6 +151,8 @@ struct Inner {
     /// To whoever writes down what happens.
     events: OnceLock<mpsc::Sender<Event>>,
     measured: Measured,
+    /// Every connection over which something may be unsent, those of replaced links too.
+    outgoing: Mutex<Vec<Outgoing>>,
 }
 
 impl Fleet {
@@ -165,6 +169,7 @@ impl Fleet {
                 current_key: watch::Sender::new(None),
                 events: OnceLock::new(),
                 measured: Measured::default(),
+                outgoing: Mutex::default(),
             }),
         }
     }

@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::body::Body;
 use tower::Service;
 
+use super::unsent::Unsent;
+
 /// Window of one stream: what a search may have on the way, in bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// Window of the whole link, in bytes.
@@ -48,7 +50,10 @@ impl std::error::Error for SendError {}
 /// Sends requests over one connection. When the last clone is gone and the last response is in, the
 /// connection closes.
 #[derive(Clone, Debug)]
-pub(crate) struct Requests(SendRequest<Body>);
+pub(crate) struct Requests {
+    sender: SendRequest<Body>,
+    unsent: Unsent,
+}
 
 impl Service<Request<Body>> for Requests {
     type Response = Response<Incoming>;
@@ -56,14 +61,15 @@ impl Service<Request<Body>> for Requests {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        self.0.poll_ready(cx).map_err(|error| SendError {
+        self.sender.poll_ready(cx).map_err(|error| SendError {
             unsent: true,
             reason: error.to_string(),
         })
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let response = self.0.try_send_request(request);
+        let request = request.map(|body| self.unsent.body(body));
+        let response = self.sender.try_send_request(request);
         Box::pin(async move {
             response.await.map_err(|mut error| SendError {
                 unsent: error.take_message().is_some(),
@@ -73,11 +79,15 @@ impl Service<Request<Body>> for Requests {
     }
 }
 
-/// Speaks HTTP/2 over `io`.
-pub(crate) async fn start<S>(io: S, keep_alive: KeepAlive) -> Result<Requests, hyper::Error>
+/// Speaks HTTP/2 over `io`. Gives also what tells whether all that was let through is sent.
+pub(crate) async fn start<S>(
+    io: S,
+    keep_alive: KeepAlive,
+) -> Result<(Requests, Unsent), hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let unsent = Unsent::default();
     let (executor, together) = super::one_task::pair();
     let (requests, connection) = Builder::new(executor.clone())
         .timer(TokioTimer::new())
@@ -88,13 +98,17 @@ where
         .keep_alive_interval(keep_alive.interval)
         .keep_alive_timeout(keep_alive.timeout)
         .keep_alive_while_idle(true)
-        .handshake(TokioIo::new(io))
+        .handshake(TokioIo::new(unsent.io(io)))
         .await?;
     executor.execute(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection ended");
         }
     });
-    tokio::spawn(together);
-    Ok(Requests(requests))
+    tokio::spawn(unsent.clone().task(together));
+    let requests = Requests {
+        sender: requests,
+        unsent: unsent.clone(),
+    };
+    Ok((requests, unsent))
 }

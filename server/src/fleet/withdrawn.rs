@@ -2,12 +2,29 @@
 //! ends what it ends where it withdraws something itself.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_common::id::{GatewayId, KeyId};
 use portcullis_common::rotation::{GatewayKeyInfo, Registration, Scope, Standing};
+use portcullis_common::stream::Session;
+use tokio::time::{Instant, timeout_at};
 
-use super::Fleet;
+use super::unsent::Unsent;
+use super::{Fleet, lock};
 use crate::repository::{Holdings, RepositoryError};
+
+/// How long a gateway may take nothing before its connection is closed, so that what was let
+/// through before is sent never.
+const UNSENT: Duration = Duration::from_secs(3);
+
+/// A connection to a gateway.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub(super) gateway: String,
+    pub(super) session: Arc<Session>,
+    pub(super) unsent: Unsent,
+}
 
 /// What becomes of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +76,24 @@ impl Fleet {
             }
         }
         Ok(())
+    }
+}
+
+impl Fleet {
+    /// Waits until all that was let through to gateways before is sent, or never will be: the
+    /// connection of one that takes nothing is closed.
+    pub async fn nothing_unsent(&self) {
+        let outgoing = lock(&self.inner.outgoing).clone();
+        let until = Instant::now() + UNSENT;
+        for one in outgoing {
+            if timeout_at(until, one.unsent.is_sent()).await.is_err() {
+                tracing::warn!(
+                    gateway = one.gateway,
+                    "the link is closed: its gateway takes nothing, and what was let through before something was withdrawn must not reach it later"
+                );
+                one.session.close();
+            }
+        }
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) async fn dial(inner: &Inner, to: &Other) -> Result<Dialled, DialError
         timeout: inner.settings.keep_alive,
     };
     match transport::start(sealed, keep_alive).await {
-        Ok(requests) => Ok(Dialled {
+        Ok((requests, _)) => Ok(Dialled {
             requests,
             session,
             since: Instant::now(),

@@ -159,6 +159,12 @@ impl Database {
         self.look(|tx| tx.now()).await
     }
 
+    /// How often this was told of something withdrawn: what was looked up before and is used
+    /// afterwards is looked up once more.
+    pub fn withdrawals(&self) -> u64 {
+        self.engine.withdrawals()
+    }
+
     /// Another server has withdrawn something: what was looked up before is looked up once more.
     pub fn changed_elsewhere(&self) {
         self.engine.changed_elsewhere();

@@ -168,6 +168,14 @@ impl Engine {
         }
     }
 
+    /// How often [`Self::changed_elsewhere`] was told.
+    pub(super) fn withdrawals(&self) -> u64 {
+        match self {
+            Self::Sqlite(_) => 0,
+            Self::Postgres(engine) => engine.withdrawals(),
+        }
+    }
+
     /// Somebody else has changed something: [`Self::state`] is another one from now on.
     pub(super) fn changed_elsewhere(&self) {
         match self {

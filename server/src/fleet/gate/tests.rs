@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::keys::protection::Protection;
 use crate::keys::{Keyring, authority, gateway_keys};
-use crate::repository::{AlarmKind, Database, NewAlarm, Reach, Replaced};
+use crate::repository::{AlarmKind, Database, NewAlarm, Reach, Replaced, on_postgres};
 
 const GATEWAY: &str = "host1";
 /// Longer than anything here takes.
@@ -220,6 +220,26 @@ async fn what_a_look_found_holds_for_no_later_call_and_no_later_commit() {
     site.change(Registration::revoke).await;
     assert_eq!(ask(&mut gate, 7).await, Verdict::UpTo(5));
     assert_eq!(ask(&mut gate, 7).await, Verdict::None);
+}
+
+#[tokio::test]
+async fn what_a_look_found_before_another_server_withdrew_something_lets_nothing_through() {
+    if !on_postgres() {
+        return;
+    }
+    let site = Site::new().await;
+    let other = site.another().await;
+    let mut gate = site.gate();
+    let reading = site.stop_reading();
+    assert_eq!(at_once(&mut gate, 5), Poll::Pending);
+    drop(reading);
+    site.read_to_the_end();
+    let gateways = other.gateways();
+    let revoked = gateways.update(GATEWAY, |registration, _| registration.revoke());
+    revoked.await.unwrap();
+    // From here on this server says that it has seen that.
+    site.repository.database().changed_elsewhere();
+    assert_eq!(ask(&mut gate, 5).await, Verdict::None);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ mod tx;
 mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
@@ -51,6 +51,8 @@ pub(super) struct Postgres {
     served: Option<Served>,
     /// Grows with every commit of this program: no other one commits while it serves.
     commits: Arc<AtomicI64>,
+    /// Grows with what other servers withdraw.
+    withdrawals: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -131,8 +133,14 @@ impl Postgres {
         known.then(|| self.commits.load(Ordering::Acquire))
     }
 
+    /// How often [`Self::changed_elsewhere`] was told.
+    pub(super) fn withdrawals(&self) -> u64 {
+        self.withdrawals.load(Ordering::SeqCst)
+    }
+
     /// Another server has changed something: [`Self::state`] is another one from now on.
     pub(super) fn changed_elsewhere(&self) {
+        self.withdrawals.fetch_add(1, Ordering::SeqCst);
         self.commits.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -221,6 +229,7 @@ impl Postgres {
             readers,
             served,
             commits,
+            withdrawals: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         })
     }
