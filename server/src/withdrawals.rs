@@ -10,13 +10,14 @@ use tokio::sync::Mutex;
 
 use crate::config::SecretSource;
 use crate::fleet::Fleet;
-use crate::keys::KeyManager;
+use crate::keys::{KeyManager, RenewError};
 use crate::repository::{Database, RepositoryError};
 use crate::servers::Member;
 
 /// How often the authority version is asked for.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long a withdrawal waits for the other servers. One that is silent is ended before.
+/// How long a command that withdraws something waits for the other servers. One that is silent for
+/// ten seconds is ended meanwhile, and waited for no more.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why nobody knows that a withdrawal is done.
@@ -24,20 +25,22 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub enum NotDone {
     /// Some servers have not said that they have seen it.
     #[error(
-        "it is withdrawn, and it is not known whether it is done: it still waits for {}, which may send what was let through before; give the same command again to wait on", .0.join(", ")
+        "it took effect, and still waits for server {}, which beats but may go by what it knew before (`portcullis server list`)", .0.join(", server ")
     )]
     WaitsFor(Vec<String>),
     /// The repository cannot be asked.
-    #[error(
-        "it is withdrawn, and it is not known whether the other servers have seen that: {0}; give the same command again to wait for them"
-    )]
+    #[error("it took effect, and whether the other servers go by it is not known: {0}")]
     Repository(#[from] RepositoryError),
+    /// The keys are protected anew, and this server cannot read them.
+    #[error("it took effect, but this server cannot read the server keys again: {0}")]
+    Keys(#[from] RenewError),
 }
 
 /// Follows what is withdrawn. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
 pub struct Withdrawals {
     inner: Arc<Inner>,
+    patience: Duration,
 }
 
 #[derive(Debug)]
@@ -63,6 +66,7 @@ impl Withdrawals {
                 member: OnceLock::new(),
                 seen: Mutex::default(),
             }),
+            patience: PATIENCE,
         }
     }
 
@@ -77,10 +81,16 @@ impl Withdrawals {
         if !self.inner.database.is_shared() {
             return;
         }
+        let mut told = None;
         loop {
-            if let Err(error) = self.look().await {
-                tracing::warn!(%error, "what other servers withdrew is not known");
+            let error = self.look().await.err().map(|error| error.to_string());
+            if let Some(error) = error.as_ref().filter(|error| told.as_ref() != Some(*error)) {
+                tracing::warn!(
+                    error,
+                    "this server may not go by what others withdrew, and they wait for it"
+                );
             }
+            told = error;
             tokio::time::sleep(EVERY).await;
         }
     }
@@ -97,13 +107,13 @@ impl Withdrawals {
         let Some(member) = self.inner.member.get() else {
             return Ok(());
         };
-        let seen = member.until_seen(version, PATIENCE).await?;
+        let seen = member.until_seen(version, self.patience).await?;
         seen.map_err(NotDone::WaitsFor)
     }
 
     /// Looks whether something was withdrawn, and goes by it. Gives the version of which all is
     /// known then.
-    async fn look(&self) -> Result<u64, RepositoryError> {
+    async fn look(&self) -> Result<u64, NotDone> {
         let Inner {
             database,
             keys,
@@ -120,10 +130,10 @@ impl Withdrawals {
         }
         // No call goes from here on that was let through by what was looked up before.
         database.changed_elsewhere();
-        if let Err(error) = keys.renew(secret).await {
-            tracing::error!(%error, "the server keys were not read again: what was sealed since on other servers does not open here");
-        }
         fleet.look_again().await?;
+        keys.renew(secret).await?;
+        // What was let through before is sent, or its connection is closed: nothing of it follows.
+        fleet.nothing_unsent().await;
         if let Some(member) = member.get() {
             member.has_seen(version).await?;
         }

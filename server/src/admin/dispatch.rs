@@ -12,7 +12,7 @@ use super::approvals;
 use super::authorize::authorize;
 use super::context::{Context, Note};
 use super::error::AdminError;
-use super::request::{Method, Plan, Request, Shown};
+use super::request::{Method, Plan, Request, Shown, Withdraws};
 use crate::access::Caller;
 use crate::audit::{AuditError, Begun, Draft, Outcome};
 use crate::services::Services;
@@ -59,10 +59,20 @@ pub(crate) async fn dispatch<R: Request>(
     let (answer, answered) = oneshot::channel();
     // The boxed future keeps the machinery of a task from being compiled for every request.
     let work: BoxFuture<'static, ()> = Box::pin(async move {
+        let mut withdraws = request.withdraws();
         let result = Box::pin(request.run(&context)).await;
         let failure = result.as_ref().err().map(ToString::to_string);
-        span.end(label(&result));
         end(begun, failure, &context.note).await;
+        // What an earlier one withdrew is waited for by the next one, which does not find it.
+        if !matches!(result, Ok(_) | Err(AdminError::NotFound(_))) {
+            withdraws = Withdraws::Nothing;
+        }
+        // It took effect, whoever is waited for: the audit log says so.
+        let result = match seen_elsewhere(&context.services, withdraws).await {
+            Ok(()) => result,
+            Err(error) => Err(error),
+        };
+        span.end(label(&result));
         // Whoever asked went away.
         let _ = answer.send(result);
     });
@@ -73,6 +83,19 @@ pub(crate) async fn dispatch<R: Request>(
                 .to_owned(),
         ))
     })
+}
+
+/// Waits until every server goes by what was withdrawn.
+async fn seen_elsewhere(services: &Services, withdraws: Withdraws) -> Result<(), AdminError> {
+    let again = match withdraws {
+        Withdraws::Nothing => return Ok(()),
+        Withdraws::Again => "run the same command again to wait on",
+        Withdraws::Once => {
+            "do not make it again: whatever is withdrawn next waits for that server, too"
+        }
+    };
+    let seen = services.withdrawals.done().await;
+    seen.map_err(|error| AdminError::Unavailable(format!("{error}; {again}")))
 }
 
 /// A request is carried out. One that may change something or calls a resource begins a trace

@@ -15,7 +15,6 @@ use crate::provisioning::rotation::RotateError;
 use crate::provisioning::{ChangeError, DispatchError};
 use crate::repository::RepositoryError;
 use crate::tasks::TaskError;
-use crate::withdrawals::NotDone;
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -121,13 +120,6 @@ impl From<AuditError> for AdminError {
             AuditError::Disputed(_) => Self::Precondition(message),
             AuditError::Undisputed => Self::Precondition(error.to_string()),
         }
-    }
-}
-
-/// It was done, and perhaps not everywhere yet.
-impl From<NotDone> for AdminError {
-    fn from(error: NotDone) -> Self {
-        Self::Unavailable(error.to_string())
     }
 }
 

@@ -7,7 +7,7 @@ use super::error::AdminError;
 use super::gateways::shown;
 use super::names;
 use super::queue::record_cancelled;
-use super::request::{About, Front, Method, Request, change};
+use super::request::{About, Front, Method, Request, Withdraws, change};
 use crate::access::Target;
 use crate::config::Capability::Administrator;
 use crate::repository::{AuditFields, StillInUse};
@@ -34,6 +34,10 @@ impl Request for proto::RemoveGatewayRequest {
         About::gateway(&self.name).shown_with(forced)
     }
 
+    fn withdraws(&self) -> Withdraws {
+        Withdraws::Again
+    }
+
     async fn run(self, context: &Context) -> Result<proto::RemoveGatewayResponse, AdminError> {
         let (services, name) = (&context.services, &self.name);
         let gateways = services.repository.gateways();
@@ -58,7 +62,6 @@ impl Request for proto::RemoveGatewayRequest {
             resources = removed.resources.len(),
             "removed a gateway; nothing on its host was touched"
         );
-        services.withdrawals.done().await?;
         Ok(proto::RemoveGatewayResponse {
             resources: removed.resources,
             cancelled_calls: u64::try_from(removed.cancelled.len()).unwrap_or(u64::MAX),
@@ -77,6 +80,10 @@ impl Request for proto::RenameGatewayRequest {
         let to = Target::Gateway(self.new_name.clone());
         let about = About::gateway(&self.name).and([to]);
         about.shown_with(&format!(" to {}", self.new_name))
+    }
+
+    fn withdraws(&self) -> Withdraws {
+        Withdraws::Again
     }
 
     async fn run(self, context: &Context) -> Result<proto::Gateway, AdminError> {

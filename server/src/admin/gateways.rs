@@ -17,7 +17,7 @@ use super::elsewhere::{IfLost, ThroughLink};
 use super::error::AdminError;
 use super::gateway_list::{Filter, count, sharing, sharing_with};
 use super::names;
-use super::request::{About, Front, Method, Request, change, read};
+use super::request::{About, Front, Method, Request, Withdraws, change, read};
 use crate::access::Target;
 use crate::config::Capability::{self, Administrator, SecurityAdministrator};
 use crate::fleet::LinkStatus;
@@ -100,6 +100,10 @@ impl Request for proto::NewTokenRequest {
     fn about(&self) -> About {
         let about = About::gateway(&self.name).shown_with(pairing(self.allow_pairing));
         about.shown_with(if self.evict { ", evicting it" } else { "" })
+    }
+
+    fn withdraws(&self) -> Withdraws {
+        Withdraws::Once
     }
 
     async fn run(self, context: &Context) -> Result<proto::NewTokenResponse, AdminError> {
@@ -275,6 +279,10 @@ impl Request for proto::EvictGatewayRequest {
         About::gateway(&self.name)
     }
 
+    fn withdraws(&self) -> Withdraws {
+        Withdraws::Again
+    }
+
     async fn run(self, context: &Context) -> Result<proto::Gateway, AdminError> {
         let (services, name) = (&context.services, &self.name);
         let gateways = services.repository.gateways();
@@ -289,7 +297,6 @@ impl Request for proto::EvictGatewayRequest {
         evicted.await?.map_err(|denied| denied.error(name))?;
         services.fleet.close(name).await;
         tracing::warn!(gateway = name, "evicted a gateway: its key is forgotten");
-        services.withdrawals.done().await?;
         shown(services, name).await
     }
 }
@@ -303,6 +310,10 @@ impl Request for proto::RevokeGatewayRequest {
         About::gateway(&self.name)
     }
 
+    fn withdraws(&self) -> Withdraws {
+        Withdraws::Again
+    }
+
     async fn run(self, context: &Context) -> Result<proto::Gateway, AdminError> {
         let (services, name) = (&context.services, &self.name);
         let gateways = services.repository.gateways();
@@ -313,7 +324,6 @@ impl Request for proto::RevokeGatewayRequest {
             gateway = name,
             "revoked a gateway: it is refused until restored"
         );
-        services.withdrawals.done().await?;
         shown(services, name).await
     }
 }

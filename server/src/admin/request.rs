@@ -50,11 +50,28 @@ pub(crate) trait Request: Send + Sized + 'static {
         None
     }
 
+    /// Whether it takes away what other servers may still go by: it is done when all have seen
+    /// that.
+    fn withdraws(&self) -> Withdraws {
+        Withdraws::Nothing
+    }
+
     /// Carries it out. [`dispatch`](super::dispatch) alone calls this, once it has let it pass.
     fn run(
         self,
         context: &Context,
     ) -> impl Future<Output = Result<Self::Answer, AdminError>> + Send;
+}
+
+/// What a request withdraws, and what whoever waits for other servers in vain may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Withdraws {
+    /// Nothing.
+    Nothing,
+    /// Something; made again, the request waits again.
+    Again,
+    /// Something; made again, the request would do more than it did.
+    Once,
 }
 
 /// Who may make a request, and how it is audited.

@@ -11,7 +11,7 @@ use super::convert;
 use super::error::AdminError;
 use super::names;
 use super::queue::record_cancelled;
-use super::request::{About, Front, Method, Request, change, read};
+use super::request::{About, Front, Method, Request, Withdraws, change, read};
 use super::resource_fit;
 use super::users::secret;
 use crate::access::Target;
@@ -133,6 +133,13 @@ impl Request for proto::SetResourceRequest {
         let about = About::resource(&self.name).and(to).and(own);
         let about = about.shown_with(&names::listed(", into", &self.add_groups));
         about.shown_with(&names::listed(", out of", &self.remove_groups))
+    }
+
+    fn withdraws(&self) -> Withdraws {
+        match self.gateway.is_some() || self.connector.is_some() {
+            true => Withdraws::Again,
+            false => Withdraws::Nothing,
+        }
     }
 
     async fn run(self, context: &Context) -> Result<proto::Resource, AdminError> {
@@ -260,6 +267,10 @@ impl Request for proto::RemoveResourceRequest {
 
     fn about(&self) -> About {
         About::resource(&self.name)
+    }
+
+    fn withdraws(&self) -> Withdraws {
+        Withdraws::Again
     }
 
     async fn run(self, context: &Context) -> Result<proto::RemoveResourceResponse, AdminError> {

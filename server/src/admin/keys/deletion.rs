@@ -6,7 +6,7 @@ use prost::Message as _;
 use crate::admin::context::Context;
 use crate::admin::error::AdminError;
 use crate::admin::names::{dry_run, key_id};
-use crate::admin::request::{About, Method, Request, change};
+use crate::admin::request::{About, Method, Request, Withdraws, change};
 use crate::config::Capability::SecurityAdministrator;
 use crate::keys::Deletion;
 use crate::repository::{Dependency, DependentValues};
@@ -26,6 +26,13 @@ impl Request for proto::DeleteKeyRequest {
     fn for_two(&self) -> Option<Vec<u8>> {
         let forced = self.force && !self.dry_run && is_confirmed(self);
         forced.then(|| self.encode_to_vec())
+    }
+
+    fn withdraws(&self) -> Withdraws {
+        match self.dry_run {
+            true => Withdraws::Nothing,
+            false => Withdraws::Again,
+        }
     }
 
     async fn run(self, context: &Context) -> Result<proto::DeleteKeyResponse, AdminError> {
@@ -57,7 +64,6 @@ impl Request for proto::DeleteKeyRequest {
             }
             .to_owned(),
         });
-        context.services.withdrawals.done().await?;
         Ok(proto::DeleteKeyResponse {
             purpose: deleted.purpose.name().to_owned(),
             current: deleted.current,

@@ -16,7 +16,7 @@ use tokio_stream::StreamExt;
 use super::context::Context;
 use super::error::AdminError;
 use super::names::{self, key_id};
-use super::request::{About, Front, Messages, Method, Request, change, read};
+use super::request::{About, Front, Messages, Method, Request, Withdraws, change, read};
 use super::{LOOK, convert};
 use crate::config::Capability::SecurityAdministrator;
 use crate::fleet::{ProgressStream, Rotation};
@@ -93,6 +93,13 @@ impl Request for proto::GenerateServerKeyRequest {
         About::server("server key")
     }
 
+    fn withdraws(&self) -> Withdraws {
+        match self.set_current {
+            true => Withdraws::Once,
+            false => Withdraws::Nothing,
+        }
+    }
+
     async fn run(self, context: &Context) -> Result<proto::Key, AdminError> {
         let services = &context.services;
         let kind = convert::key_kind(names::key_kind(self.kind)?);
@@ -111,6 +118,10 @@ impl Request for proto::SetCurrentKeyRequest {
         About::server(format!("server key {}", self.key_id))
     }
 
+    fn withdraws(&self) -> Withdraws {
+        Withdraws::Again
+    }
+
     async fn run(self, context: &Context) -> Result<proto::Key, AdminError> {
         let id = key_id(&self.key_id)?;
         let gateway_keys = context.services.repository.gateway_keys().list().await?;
@@ -120,7 +131,6 @@ impl Request for proto::SetCurrentKeyRequest {
             )));
         }
         context.services.keys.set_current(id).await?;
-        context.services.withdrawals.done().await?;
         server_key(&context.services, id).await
     }
 }
@@ -137,6 +147,13 @@ impl Request for proto::RotateGatewayRequest {
             (false, false) => "",
         };
         about_push(what, self.push.as_ref())
+    }
+
+    fn withdraws(&self) -> Withdraws {
+        match self.compromised || self.roll_back {
+            true => Withdraws::Once,
+            false => Withdraws::Nothing,
+        }
     }
 
     async fn run(self, context: &Context) -> Result<Messages<proto::SyncProgress>, AdminError> {
@@ -170,7 +187,6 @@ impl Request for proto::RotateGatewayRequest {
         let withdrawn = former.filter(|_| replaced == Replaced::Withdrawn);
         push.holders_of = withdrawn;
         let stream = fleet.synchronize(push, wait(self.wait_ms)).await?;
-        context.services.withdrawals.done().await?;
         Ok(messages(stream, withdrawn))
     }
 }
