@@ -137,7 +137,7 @@ pub use password_policy::{PasswordPolicies, PasswordPolicy};
 pub use pending_secrets::PendingSecret;
 pub use policy_words::{PolicyWord, PolicyWords, TAG_LEN};
 #[cfg(test)]
-pub(crate) use postgres::testing::{in_file as test_place, on_postgres};
+pub(crate) use postgres::testing::{in_file as test_place, on_postgres, stand};
 pub use protected_type::{ProtectedType, UnknownType};
 pub use protection::{ProtectionRow, ProtectionTable, Scheme};
 pub use queued_calls::{

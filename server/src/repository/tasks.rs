@@ -395,7 +395,7 @@ fn read(row: &Row<'_>, authority: &Authority) -> Result<TaskRow, RepositoryError
 
 #[cfg(test)]
 mod tests {
-    use super::super::tamper;
+    use super::super::{on_postgres, stand, tamper};
     use super::super::tests::{Fixture, NOW};
     use super::*;
 
@@ -503,6 +503,25 @@ mod tests {
         assert!(!end(&others, id).await);
         assert!(end(&tasks, id).await);
         assert!(others.take_over().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_task_is_taken_over_only_once_the_server_that_has_it_is_gone() {
+        if !on_postgres() {
+            return;
+        }
+        let fixture = Fixture::new().await;
+        let later = fixture.another().await;
+        let (database, tasks) = (fixture.repository.database(), later.database().tasks());
+        stand(database, true);
+        let id = admitted(&database.tasks(), "verify").await;
+        assert!(tasks.take_over().await.unwrap().is_empty());
+        assert!(end(&database.tasks(), id).await);
+        let id = admitted(&database.tasks(), "verify").await;
+        stand(database, false);
+        assert_eq!(tasks.take_over().await.unwrap().len(), 1);
+        assert!(!end(&database.tasks(), id).await);
+        assert!(end(&tasks, id).await);
     }
 
     #[tokio::test]

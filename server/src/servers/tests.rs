@@ -41,6 +41,27 @@ impl Site {
     ) -> Result<(Database, Member), RepositoryError> {
         open(&self.store, arrival(name, lock_file), None, None).await
     }
+
+    /// A server of this name comes beside those that there are.
+    async fn come_beside(&self, name: &str) -> (Database, Member) {
+        beside(&self.store, name).await
+    }
+}
+
+/// A server of this name comes beside those that there are.
+pub(crate) async fn beside(store: &Store, name: &str) -> (Database, Member) {
+    let rows = ServerRows::open(store).unwrap().unwrap();
+    let fence = Fence::shared();
+    let served = Database::serve(store, Arc::new(fence.clone()), None);
+    let database = served.await.unwrap();
+    let member = Member::new(rows, fence, arrival(name, None), &database);
+    let (inner, sent) = (&member.inner, Instant::now());
+    let joined = inner.rows.join(inner.own.clone(), |_| false).await;
+    assert!(joined.unwrap().is_none());
+    inner.fence.renewed(sent);
+    let beating = tokio::spawn(beats::keep(Arc::downgrade(inner)));
+    *lock(&inner.beating) = Some(beating.abort_handle());
+    (database, member)
 }
 
 fn arrival(name: &str, lock_file: Option<&[u8]>) -> Arrival {
@@ -192,5 +213,33 @@ async fn beats_go_on_while_a_batch_is_held_up_and_end_with_the_row() {
     timeout(LONG, member.gone()).await.unwrap();
     assert!(member.fence().is_gone() && !member.renew().await);
     let told = write(&database).await;
+    assert!(matches!(told, Err(RepositoryError::TakenOver)), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_waits_for_a_server_that_beats_and_ends_one_that_is_silent() {
+    let site = Site::new().await;
+    if !on_postgres() {
+        return;
+    }
+    let (_one, one) = site.come_beside("one").await;
+    let (two, second) = site.come_beside("two").await;
+    one.has_seen(7).await.unwrap();
+    let moment = Duration::from_millis(300);
+    let waited = one.until_seen(7, moment).await.unwrap();
+    assert_eq!(waited, Err(vec!["two".to_owned()]));
+    second.has_seen(7).await.unwrap();
+    assert_eq!(one.until_seen(7, moment).await.unwrap(), Ok(()));
+    // What it has seen is never taken back.
+    second.has_seen(6).await.unwrap();
+    assert_eq!(one.until_seen(7, moment).await.unwrap(), Ok(()));
+    one.has_seen(8).await.unwrap();
+    if let Some(beating) = lock(&second.inner.beating).take() {
+        beating.abort();
+    }
+    let began = Instant::now();
+    assert_eq!(one.until_seen(8, LONG).await.unwrap(), Ok(()));
+    assert!(began.elapsed() > ENDED_AFTER / 2, "{:?}", began.elapsed());
+    let told = write(&two).await;
     assert!(matches!(told, Err(RepositoryError::TakenOver)), "{told:?}");
 }

@@ -1,6 +1,7 @@
 //! One log that several servers append to, on each engine.
 
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 use portcullis_common::id::{GatewayId, KeyKind};
 use portcullis_common::rotation::{EnrolmentToken, Registration, UnixMillis};
@@ -9,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::keys::protection::Protection;
 use crate::keys::{Keyring, authority};
-use crate::repository::{Database, Fate, Moment, Reach, WriteObserver, on_postgres};
+use crate::repository::{Database, Fate, Moment, Reach, WriteObserver, on_postgres, stand};
 
 const NOW: UnixMillis = UnixMillis(1_000_000);
 const SERVER: ServerId = ServerId::from_array([2; 16]);
@@ -66,6 +67,7 @@ impl Site {
         if matches!(head.read().unwrap(), head::Found::Missing) {
             head.create(&self.head).unwrap();
         }
+        stand(repository.database(), true);
         let log = AuditLog::attach(&repository, SERVER, &settings).await;
         Server {
             repository,
@@ -134,6 +136,7 @@ async fn two_servers_and_one_that_dies_append_to_one_chain_with_one_outcome_an_e
     assert_eq!((begun.0, begun.1), (OPERATIONS, OPERATIONS));
     assert!(begun.2 < OPERATIONS);
     // Whoever starts after all of them finds what the dead one left.
+    stand(three.repository.database(), false);
     three.repository.database().close().await;
     let three = site.start("three", None).await;
     three.log.ready().await.unwrap();
@@ -156,6 +159,49 @@ async fn two_servers_and_one_that_dies_append_to_one_chain_with_one_outcome_an_e
         let report = server.log.verify(vec![head.tip]).await.unwrap();
         assert_eq!((report.faults, report.head), (vec![], Some(report.count)));
     }
+}
+
+#[tokio::test]
+async fn what_a_server_that_is_gone_has_begun_is_ended_by_another_and_nothing_else_is() {
+    if !on_postgres() {
+        return;
+    }
+    let site = Site::new().await;
+    let (one, two) = (site.start("one", None).await, site.start("two", None).await);
+    let gone = site.start("gone", None).await;
+    let begin = async |server: &Server| {
+        let begun = server.log.begin(alice(), "Things/Change", "x").await;
+        // As of one that was killed: it writes no outcome.
+        let _begun = std::mem::ManuallyDrop::new(begun.unwrap());
+    };
+    begin(&one).await;
+    begin(&gone).await;
+    begin(&two).await;
+    // One that comes meanwhile does not end them, either.
+    let three = site.start("three", None).await;
+    three.log.ready().await.unwrap();
+    assert_eq!(three.entries().await.len(), 3);
+    stand(gone.repository.database(), false);
+    let ended = async {
+        while one.entries().await.len() < 4 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ended)
+        .await
+        .unwrap();
+    // Whoever else has found it leaves it.
+    for server in [&one, &two, &three] {
+        assert!(server.operation("after", 1).await);
+    }
+    let entries = one.entries().await;
+    let unknown: Vec<_> = entries
+        .iter()
+        .filter(|it| it.outcome == "unknown")
+        .collect();
+    assert_eq!(unknown.len(), 1, "{unknown:?}");
+    assert_eq!(unknown[0].begun, 2);
+    assert_eq!(entries.len(), 4 + 3 * 2);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::connect::Target;
 use super::schema::lock_number;
 use crate::config::{self, DatabaseHost};
 use crate::repository::engine::Schema;
-use crate::repository::{RepositoryError, Store};
+use crate::repository::{Database, RepositoryError, Store};
 
 /// The database, where tests are to run on one.
 fn settings() -> Option<config::Postgres> {
@@ -72,4 +72,18 @@ pub(crate) fn run(settings: config::Postgres, schema: &str, sql: &str) {
     let target = Target { settings, schema };
     let done = std::thread::spawn(move || target.connect().unwrap().batch(&sql));
     done.join().unwrap().unwrap();
+}
+
+/// Puts in the row of the server that has a repository open, as if it beat; or takes it out, as
+/// that of one that is gone. In a file nobody stands beside another.
+pub(crate) fn stand(database: &Database, stands: bool) {
+    let id = database.instance();
+    let sql = match stands {
+        true => format!(
+            "INSERT INTO servers (instance, name, version, advertised, beat, started_ms)
+             VALUES (x'{id}', 'test', '0', '', x'{id}', 0)"
+        ),
+        false => format!("DELETE FROM servers WHERE instance = x'{id}'"),
+    };
+    tamper(database.path(), &sql);
 }

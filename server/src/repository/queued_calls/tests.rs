@@ -3,7 +3,7 @@
 use portcullis_common::id::KeyKind;
 
 use super::super::tests::{Fixture, NOW, registration};
-use super::super::{Beside, ProtectedType, Reach, Resource, Told, on_postgres, tamper};
+use super::super::{Beside, ProtectedType, Reach, Resource, Told, on_postgres, stand, tamper};
 use super::*;
 
 const LATER: UnixMillis = UnixMillis(NOW.0 + 100);
@@ -310,6 +310,28 @@ async fn only_who_dispatched_a_call_writes_its_outcome_and_a_start_takes_it_over
     assert_eq!(ended.outcome.as_deref(), Some(&b"theirs"[..]));
     assert_eq!(payloads(&fixture).await, 1);
     assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn a_call_is_taken_over_only_once_the_server_that_dispatched_it_is_gone() {
+    if !on_postgres() {
+        return;
+    }
+    let fixture = fixture().await;
+    let later = fixture.another().await;
+    let others = later.queued_calls();
+    let database = fixture.repository.database();
+    stand(database, true);
+    enqueue(&fixture, "1", "a").await;
+    enqueue(&fixture, "2", "b").await;
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("2"));
+    assert_eq!(others.take_over("it is gone").await.unwrap(), 0);
+    assert!(end(&fixture, "1", QueuedState::Done, b"").await);
+    stand(database, false);
+    assert_eq!(others.take_over("it is gone").await.unwrap(), 1);
+    assert!(!end(&fixture, "2", QueuedState::Done, b"too late").await);
+    assert_eq!(state(&fixture, "2").await, QueuedState::Unknown);
 }
 
 #[tokio::test]
