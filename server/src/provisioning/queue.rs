@@ -226,8 +226,40 @@ impl CallQueue {
     pub async fn take_over(&self) -> Result<(), RepositoryError> {
         let provisioning = &self.inner.provisioning;
         if take_over(provisioning).await? > 0 {
-            provisioning.open.changed();
             provisioning.queue_changed();
+        }
+        Ok(())
+    }
+
+    /// Looks for what other servers did to calls: what waits for a gateway whose link is here is
+    /// sent, what ended is told to it, whoever waits here for a call looks once more, and a call of
+    /// which nobody knows what came is looked at by the server that has the link now.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: some were not looked at.
+    pub async fn heed_others(&self) -> Result<(), RepositoryError> {
+        let provisioning = &self.inner.provisioning;
+        let queued = provisioning.repository.queued_calls();
+        provisioning.queue_changed();
+        let awaited = queued.awaited_gateways(provisioning.time.now()).await?;
+        let is_here = |gateway: &String| provisioning.fleet.status(gateway).is_some();
+        if awaited.iter().any(is_here) {
+            provisioning.turn.notify_one();
+        }
+        let untold = queued.gateways_unacknowledged().await?;
+        let is_told = |gateway: &String| provisioning.keeps_journal(gateway) == Some(true);
+        if untold.iter().any(is_told) {
+            provisioning.ended.notify_one();
+        }
+        let handed = queued.hand_over().await?;
+        if handed > 0 {
+            tracing::info!(
+                count = handed,
+                "calls of which nobody knows what came are looked at by the servers that have the links now"
+            );
+        }
+        if !queued.gateways_of_unknown().await?.is_empty() {
+            provisioning.open.changed();
         }
         Ok(())
     }

@@ -42,6 +42,7 @@ mod gateways;
 mod holdings;
 mod import;
 mod instance;
+mod left;
 mod links;
 mod loss;
 mod meta;

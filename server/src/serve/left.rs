@@ -6,7 +6,7 @@ use crate::repository::RepositoryError;
 use crate::services::Services;
 
 /// How often it is looked for.
-const EVERY: Duration = Duration::from_secs(2);
+const EVERY: Duration = Duration::from_secs(1);
 
 /// Takes over for as long as it is polled. In a file no other server lives: what was left is taken
 /// over by the start.
@@ -23,6 +23,9 @@ pub(super) async fn take_over(services: Services) {
 }
 
 async fn look(services: &Services) -> Result<(), RepositoryError> {
-    services.queue.take_over().await?;
-    services.tasks.resume_interrupted().await
+    if services.repository.database().has_left_work().await? {
+        services.queue.take_over().await?;
+        services.tasks.resume_interrupted().await?;
+    }
+    services.queue.heed_others().await
 }

@@ -335,6 +335,51 @@ async fn a_call_is_taken_over_only_once_the_server_that_dispatched_it_is_gone() 
 }
 
 #[tokio::test]
+async fn a_lost_call_is_handed_to_the_server_that_has_the_link_and_to_nobody_else() {
+    if !on_postgres() {
+        return;
+    }
+    let fixture = fixture().await;
+    let later = fixture.another().await;
+    let (calls, others) = (fixture.repository.queued_calls(), later.queued_calls());
+    let (database, elsewhere) = (fixture.repository.database(), later.database());
+    stand(database, true);
+    enqueue(&fixture, "1", "a").await;
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+    let holder = elsewhere.instance();
+    tamper(
+        database.path(),
+        &format!(
+            "INSERT INTO links (gateway_id, epoch, instance)
+             SELECT gateway_id, 1, '\\x{holder}' FROM gateways WHERE name = 'g1'"
+        ),
+    );
+    // Not while its answer is awaited, nor by one that is gone.
+    stand(elsewhere, true);
+    assert_eq!(calls.hand_over().await.unwrap(), 0);
+    let (work, told) = calls.lose("1", "the link was lost").unwrap();
+    fixture.repository.alone(work).await.unwrap();
+    assert!(told.take().is_some());
+    stand(elsewhere, false);
+    assert_eq!(calls.hand_over().await.unwrap(), 0);
+    stand(elsewhere, true);
+    assert!(others.gateways_of_unknown().await.unwrap().is_empty());
+    assert_eq!(calls.hand_over().await.unwrap(), 1);
+    assert!(calls.gateways_of_unknown().await.unwrap().is_empty());
+    assert!(calls.unknown("g1", 0, 10).await.unwrap().calls.is_empty());
+    assert!(!end(&fixture, "1", QueuedState::Done, b"mine, too late").await);
+    let unknown = others.unknown("g1", 0, 10).await.unwrap().calls;
+    assert_eq!(unknown.len(), 1);
+    // It was not begun: whoever has the link then sends it, also the one that did so before.
+    let (work, told) = others
+        .wait_again(&unknown[0], WaitsAgain::default())
+        .unwrap();
+    later.alone(work).await.unwrap();
+    assert!(told.take().is_some());
+    assert_eq!(dispatch(&fixture, "g1").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
 async fn calls_whose_outcome_is_not_known_are_counted_by_how_they_stand() {
     let fixture = fixture().await;
     let calls = fixture.repository.queued_calls();

@@ -5,7 +5,7 @@ use portcullis_common::id::GatewayId;
 use super::row::{change, read};
 use super::{QueuedCall, QueuedCalls};
 use crate::repository::authority::{Authority, QUEUED_CALLS};
-use crate::repository::instance::has_no_server;
+use crate::repository::instance::{InstanceId, has_no_server};
 use crate::repository::resources;
 use crate::repository::sql::{Tx, params};
 use crate::repository::{Payload, RepositoryError};
@@ -23,6 +23,9 @@ pub struct Unacknowledged {
 /// no more. No gateway's name holds a blank.
 const FORMER: &str = " (former registration)";
 
+/// Calls that are handed over in one transaction.
+const HANDED_AT_ONCE: u32 = 256;
+
 /// Calls of which nobody knows what came, and the registration that they were dispatched to.
 #[derive(Clone, Debug, Default)]
 pub struct UnknownCalls {
@@ -33,20 +36,22 @@ pub struct UnknownCalls {
 }
 
 impl QueuedCalls<'_> {
-    /// The gateways of the calls of which nobody knows what came.
+    /// The gateways of the calls that are this instance's and of which nobody knows what came.
     ///
     /// # Errors
     /// [`RepositoryError`].
     pub async fn gateways_of_unknown(&self) -> Result<Vec<String>, RepositoryError> {
-        let sql = "SELECT DISTINCT gateway FROM queued_calls WHERE state = 1 AND lost IS NOT NULL";
+        let instance = self.repository.database.instance();
+        let sql = "SELECT DISTINCT gateway FROM queued_calls
+             WHERE state = 1 AND lost IS NOT NULL AND instance = ?1";
         self.repository
             .database
-            .read(move |tx| tx.query(sql, &[], |row| row.get(0)))
+            .read(move |tx| tx.query(sql, &params![instance], |row| row.get(0)))
             .await
     }
 
-    /// The first `limit` calls after `after` that were dispatched to this gateway and of which
-    /// nobody knows what came.
+    /// The first `limit` calls after `after` that were dispatched to this gateway, are this
+    /// instance's, and of which nobody knows what came.
     ///
     /// # Errors
     /// [`RepositoryError`].
@@ -58,21 +63,61 @@ impl QueuedCalls<'_> {
     ) -> Result<UnknownCalls, RepositoryError> {
         let gateway = gateway.to_owned();
         let authority = self.repository.database.authority()?;
+        let instance = self.repository.database.instance();
         self.repository
             .database
             .read(move |tx| {
                 let calls = tx.query(
                     &QUEUED_CALLS.select(
                         "state = 1 AND lost IS NOT NULL AND gateway = ?1 AND sequence > ?2
+                             AND instance = ?4
                          ORDER BY sequence LIMIT ?3",
                     ),
-                    &params![gateway, after, limit],
+                    &params![gateway, after, limit, instance],
                     |row| read(row, &authority),
                 )?;
                 let to = registration_of(tx, &gateway)?;
                 Ok(UnknownCalls { to, calls })
             })
             .await
+    }
+
+    /// Hands the calls that are this instance's, and of which nobody knows what came, to the
+    /// servers that have the links to their gateways now: those look, and write what came of them,
+    /// from then on. Gives how many.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: none was handed over.
+    pub async fn hand_over(&self) -> Result<usize, RepositoryError> {
+        let authority = self.repository.database.authority()?;
+        let instance = self.repository.database.instance();
+        let database = &self.repository.database;
+        if database
+            .look(move |tx| held_elsewhere(tx, instance))
+            .await?
+            .is_empty()
+        {
+            return Ok(0);
+        }
+        let handed = database
+            .write(move |tx| {
+                let held = held_elsewhere(tx, instance)?;
+                for call in &held {
+                    change(tx, &authority, &call.call_id, |tx| {
+                        tx.execute(
+                            "UPDATE queued_calls SET instance = ?2 WHERE call_id = ?1",
+                            &params![call.call_id, call.holder],
+                        )
+                    })?;
+                }
+                Ok(held)
+            })
+            .await?;
+        // One of them that was not begun may come here again, as one that waits.
+        for call in &handed {
+            database.spent().remove(call.sequence);
+        }
+        Ok(handed.len())
     }
 
     /// The direct calls that wait for their turn at servers whose rows are gone: nobody waits for
@@ -225,6 +270,37 @@ impl QueuedCalls<'_> {
         }
         Ok(())
     }
+}
+
+/// A call of which nobody knows what came, and who has the link to its gateway.
+struct HeldElsewhere {
+    call_id: String,
+    sequence: i64,
+    holder: InstanceId,
+}
+
+/// Those of this instance whose gateways other servers have the links to.
+fn held_elsewhere(
+    tx: &mut Tx<'_>,
+    instance: InstanceId,
+) -> Result<Vec<HeldElsewhere>, RepositoryError> {
+    tx.query(
+        "SELECT q.call_id, q.sequence, l.instance
+         FROM queued_calls q
+            JOIN gateways g ON g.name = q.gateway
+            JOIN links l ON l.gateway_id = g.gateway_id
+            JOIN servers s ON s.instance = l.instance
+         WHERE q.state = 1 AND q.lost IS NOT NULL AND q.instance = ?1 AND l.instance <> ?1
+         ORDER BY q.sequence LIMIT ?2",
+        &params![instance, HANDED_AT_ONCE],
+        |row| {
+            Ok(HeldElsewhere {
+                call_id: row.get(0)?,
+                sequence: row.get(1)?,
+                holder: row.get(2)?,
+            })
+        },
+    )
 }
 
 /// `None`: no gateway has that name, as where [`FORMER`] stands behind it.
