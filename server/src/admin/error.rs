@@ -217,7 +217,7 @@ impl From<TaskError> for AdminError {
             | TaskError::Done(_)
             | TaskError::Unknown(_) => Self::Precondition(error.to_string()),
             TaskError::Empty => Self::malformed(error),
-            TaskError::Stopping => Self::Unavailable(error.to_string()),
+            TaskError::Stopping | TaskError::NotYet(_) => Self::Unavailable(error.to_string()),
         }
     }
 }

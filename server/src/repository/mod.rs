@@ -103,6 +103,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0023_approvals.sql"),
     include_str!("schema/0024_servers_seen.sql"),
     include_str!("schema/0025_audit_open.sql"),
+    include_str!("schema/0026_task_ends.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};

@@ -186,7 +186,8 @@ impl Tasks<'_> {
                     return Ok(Admission::Busy(running));
                 }
                 tx.execute(
-                    "UPDATE tasks SET state = 'running', reason = NULL, ended_ms = NULL, instance = ?2 WHERE id = ?1",
+                    "UPDATE tasks SET state = 'running', reason = NULL, ended_ms = NULL, instance = ?2, end_asked = 0
+                     WHERE id = ?1",
                     &params![to_sql(id), instance],
                 )?;
                 guarded.settle(tx)?;
@@ -227,6 +228,36 @@ impl Tasks<'_> {
                     taken.extend(find(tx, &authority, id.unsigned_abs())?);
                 }
                 Ok(taken)
+            })
+            .await
+    }
+
+    /// Asks whoever runs a task to end it; `false`: it is not there any more, or not running.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn ask_to_end(&self, id: u64) -> Result<bool, RepositoryError> {
+        self.database
+            .write(move |tx| {
+                let sql = "UPDATE tasks SET end_asked = 1 WHERE id = ?1 AND state = 'running'";
+                Ok(tx.execute(sql, &params![to_sql(id)])? > 0)
+            })
+            .await
+    }
+
+    /// The running tasks of this instance that somebody asked the end of.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn asked_to_end(&self) -> Result<Vec<u64>, RepositoryError> {
+        let instance = self.database.instance();
+        self.database
+            .look(move |tx| {
+                tx.query(
+                    "SELECT id FROM tasks WHERE state = 'running' AND end_asked = 1 AND instance = ?1",
+                    &params![instance],
+                    |row| Ok(row.get::<i64>(0)?.unsigned_abs()),
+                )
             })
             .await
     }
@@ -395,8 +426,8 @@ fn read(row: &Row<'_>, authority: &Authority) -> Result<TaskRow, RepositoryError
 
 #[cfg(test)]
 mod tests {
-    use super::super::{on_postgres, stand, tamper};
     use super::super::tests::{Fixture, NOW};
+    use super::super::{on_postgres, stand, tamper};
     use super::*;
 
     fn new(kind: &str) -> NewTask {
@@ -503,6 +534,26 @@ mod tests {
         assert!(!end(&others, id).await);
         assert!(end(&tasks, id).await);
         assert!(others.take_over().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_has_a_task_hears_that_its_end_is_asked_for_and_nobody_else_does() {
+        let fixture = Fixture::new().await;
+        let later = fixture.another().await;
+        let (tasks, others) = (
+            fixture.repository.database().tasks(),
+            later.database().tasks(),
+        );
+        let id = admitted(&tasks, "verify").await;
+        assert!(tasks.asked_to_end().await.unwrap().is_empty());
+        assert!(others.ask_to_end(id).await.unwrap());
+        assert_eq!(tasks.asked_to_end().await.unwrap(), [id]);
+        assert!(others.asked_to_end().await.unwrap().is_empty());
+        assert!(end(&tasks, id).await);
+        assert!(!others.ask_to_end(id).await.unwrap());
+        // Resumed, it was not asked for yet.
+        tasks.resume(id).await.unwrap();
+        assert!(tasks.asked_to_end().await.unwrap().is_empty());
     }
 
     #[tokio::test]

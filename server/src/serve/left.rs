@@ -1,4 +1,5 @@
-//! What servers that are gone had under way is taken over while this one runs.
+//! What servers that are gone had under way is taken over while this one runs, and what others ask
+//! of this one is done.
 
 use std::time::Duration;
 
@@ -27,5 +28,6 @@ async fn look(services: &Services) -> Result<(), RepositoryError> {
         services.queue.take_over().await?;
         services.tasks.resume_interrupted().await?;
     }
-    services.queue.heed_others().await
+    services.queue.heed_others().await?;
+    services.tasks.heed_others().await
 }

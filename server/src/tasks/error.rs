@@ -34,6 +34,11 @@ pub enum TaskError {
         "task {0} is done: there is nothing to resume; give its command again to start another"
     )]
     Done(u64),
+    /// The server that runs it goes on with it for now.
+    #[error(
+        "task {0} runs on another server, which was told to end it and has not done so yet: `portcullis task show {0}` says when it has"
+    )]
+    NotYet(u64),
     /// It is of a later version.
     #[error(
         "task {0} was made by a later version of the server, and this one cannot carry it out: install that version again, or `portcullis task cancel {0}`"

@@ -21,7 +21,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, Stream, StreamExt};
 use portcullis_common::rotation::UnixMillis;
 use portcullis_host::clock;
 use serde::Serialize;
@@ -45,6 +45,11 @@ pub use upgrade::{Upgrade, Wave};
 
 /// The shortest time between two states that a watcher gets.
 const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often a task is looked at that another server runs.
+const LOOK_ELSEWHERE: Duration = Duration::from_millis(500);
+/// How long a server may take to end a task whose end was asked for at another one.
+const PATIENCE_ELSEWHERE: Duration = Duration::from_secs(30);
 
 /// What tasks work on. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -108,6 +113,18 @@ struct LiveTasks {
 struct Live {
     task: watch::Receiver<Task>,
     interrupt: watch::Sender<Option<Interrupt>>,
+}
+
+impl Live {
+    /// Tells it to end; the first reason holds. Gives what tells when it has.
+    fn cancel(&self) -> watch::Receiver<Task> {
+        self.interrupt.send_if_modified(|interrupt| {
+            let first = interrupt.is_none();
+            interrupt.get_or_insert(Interrupt::Cancelled);
+            first
+        });
+        self.task.clone()
+    }
 }
 
 impl Tasks {
@@ -201,15 +218,7 @@ impl Tasks {
     pub async fn cancel(&self, id: u64) -> Result<Task, TaskError> {
         let live = {
             let live = self.live();
-            live.tasks.get(&id).map(|live| {
-                // The first reason holds.
-                live.interrupt.send_if_modified(|interrupt| {
-                    let first = interrupt.is_none();
-                    interrupt.get_or_insert(Interrupt::Cancelled);
-                    first
-                });
-                live.task.clone()
-            })
+            live.tasks.get(&id).map(Live::cancel)
         };
         match live {
             Some(mut task) => {
@@ -230,12 +239,44 @@ impl Tasks {
                 }
                 // Of a later version: it runs nowhere.
                 let (state, now) = (TaskState::Cancelled, clock::now());
-                self.stored()
-                    .end(id, state, None, row.progress, now)
-                    .await?;
-                self.show(id).await
+                let stored = self.stored();
+                let ended = stored.end(id, state, None, row.progress, now).await?;
+                match ended {
+                    true => self.show(id).await,
+                    false => self.cancel_elsewhere(id).await,
+                }
             }
         }
+    }
+
+    /// Has the server that runs a task end it.
+    async fn cancel_elsewhere(&self, id: u64) -> Result<Task, TaskError> {
+        self.stored().ask_to_end(id).await?;
+        let until = Instant::now() + PATIENCE_ELSEWHERE;
+        loop {
+            let task = self.show(id).await?;
+            match task.state {
+                TaskState::Cancelled => return Ok(task),
+                TaskState::Running if Instant::now() >= until => {
+                    return Err(TaskError::NotYet(id));
+                }
+                TaskState::Running => sleep(LOOK_ELSEWHERE).await,
+                state => return Err(TaskError::Ended { id, state }),
+            }
+        }
+    }
+
+    /// Ends the tasks whose end was asked for at other servers.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: they go on until this is asked again.
+    pub async fn heed_others(&self) -> Result<(), RepositoryError> {
+        let asked = self.stored().asked_to_end().await?;
+        let live = self.live();
+        for live in asked.iter().filter_map(|id| live.tasks.get(id)) {
+            live.cancel();
+        }
+        Ok(())
     }
 
     /// Every task that is remembered, newest first.
@@ -299,22 +340,32 @@ impl Tasks {
     ) -> Result<impl Stream<Item = Task> + Send + use<>, TaskError> {
         let task = self.show(id).await?;
         let changes = self.live().tasks.get(&id).map(|live| live.task.clone());
-        Ok(stream::unfold(
-            (Some(task), changes),
-            |(first, changes)| async move {
-                if let Some(task) = first {
-                    let running = task.state == TaskState::Running;
-                    return Some((task, (None, changes.filter(|_| running))));
-                }
-                let mut changes = changes?;
-                changes.changed().await.ok()?;
-                // What else changes meanwhile is told with it.
-                sleep(WATCH_INTERVAL).await;
-                let task = changes.borrow_and_update().clone();
+        let shared = self.inner.work.repository.database().is_shared();
+        let elsewhere = (shared && changes.is_none()).then(|| (self.clone(), task.clone()));
+        let here = stream::unfold((Some(task), changes), |(first, changes)| async move {
+            if let Some(task) = first {
                 let running = task.state == TaskState::Running;
-                Some((task, (None, Some(changes).filter(|_| running))))
-            },
-        ))
+                return Some((task, (None, changes.filter(|_| running))));
+            }
+            let mut changes = changes?;
+            changes.changed().await.ok()?;
+            // What else changes meanwhile is told with it.
+            sleep(WATCH_INTERVAL).await;
+            let task = changes.borrow_and_update().clone();
+            let running = task.state == TaskState::Running;
+            Some((task, (None, Some(changes).filter(|_| running))))
+        });
+        // What another server tells of it stands in the repository.
+        let there = stream::unfold(elsewhere, |elsewhere| async move {
+            let (tasks, told) = elsewhere?;
+            let mut task = told.clone();
+            while task == told && told.state == TaskState::Running {
+                sleep(LOOK_ELSEWHERE).await;
+                task = tasks.show(told.id).await.ok()?;
+            }
+            (task != told).then(|| (task.clone(), Some((tasks, task))))
+        });
+        Ok(StreamExt::chain(here, there))
     }
 
     /// Interrupts every task, so that it is resumed at the next start, and waits until none is at
