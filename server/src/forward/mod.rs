@@ -10,6 +10,9 @@
 //! and moves it when the place has taken what it was sent. So none is left out after a restart or
 //! while a place is away, and after a crash some may come twice: their numbers tell. A place begins
 //! with the first entry after it came into the configuration.
+//!
+//! Where several servers share the repository, one of them sends to a place: another goes on where
+//! that one was, once it is gone or the place does not take its entries.
 
 mod authorities;
 mod file;
@@ -208,11 +211,26 @@ async fn archived_since(
 async fn send(place: Arc<Place>, mut sink: Sink, repository: Repository) {
     let mut backoff = Backoff::new(Duration::from_secs(1), LONGEST_WAIT);
     let mut together = TOGETHER;
+    let mut is_sender = !repository.database().is_shared();
     let mut looking = interval(EVERY);
     // After a place was away for an hour, it is not looked for new entries 7,200 times in a row.
     looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looking.tick().await;
+        if repository.database().is_shared() {
+            match turn(&place, &repository, is_sender).await {
+                Ok(turn) => is_sender = turn,
+                Err(error) => {
+                    place.stands(Some(error.to_string()));
+                    sleep(backoff.next_wait()).await;
+                    continue;
+                }
+            }
+            if !is_sender {
+                place.stands(None);
+                continue;
+            }
+        }
         // As long as there are more than go together.
         loop {
             match next(&place, &mut sink, &repository, &mut together).await {
@@ -227,10 +245,40 @@ async fn send(place: Arc<Place>, mut sink: Sink, repository: Repository) {
                 Err(SinkError::TooLarge { .. }) => {}
                 Err(error) => {
                     place.stands(Some(error.to_string()));
+                    if repository.database().is_shared() {
+                        leave(&place, &repository).await;
+                        sleep(backoff.next_wait()).await;
+                        break;
+                    }
                     sleep(backoff.next_wait()).await;
                 }
             }
         }
+    }
+}
+
+/// Whether this server is the one that sends to a place, which it was `before`. Where it comes to
+/// be that, or is not, its cursor is where the sender was last.
+async fn turn(
+    place: &Place,
+    repository: &Repository,
+    before: bool,
+) -> Result<bool, RepositoryError> {
+    let database = repository.database();
+    let is_sender = database.forwarders().claim(&place.name).await?;
+    if !(is_sender && before)
+        && let Some(cursor) = database.meta().forwarded(&place.name).await?
+    {
+        place.cursor.store(cursor, Ordering::Relaxed);
+    }
+    Ok(is_sender)
+}
+
+/// The place takes nothing from this server: perhaps it takes it from another one.
+async fn leave(place: &Place, repository: &Repository) {
+    let forwarders = repository.database().forwarders();
+    if let Err(error) = forwarders.release(&place.name).await {
+        tracing::debug!(place = place.name, %error, "no other server is asked to forward");
     }
 }
 

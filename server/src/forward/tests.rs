@@ -22,6 +22,7 @@ use crate::audit::{AuditLog, Draft, Outcome, Subject};
 use crate::config::Config;
 use crate::serve::{Unlocked, init};
 
+mod several;
 mod tampering;
 
 const SECRET: &[u8] = b"a secret of some length";

@@ -33,6 +33,7 @@ mod common_resources;
 mod database;
 mod engine;
 mod error;
+mod forwarders;
 mod gateway_demands;
 mod gateway_groups;
 mod gateway_journals;
@@ -104,6 +105,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0024_servers_seen.sql"),
     include_str!("schema/0025_audit_open.sql"),
     include_str!("schema/0026_task_ends.sql"),
+    include_str!("schema/0027_forwarders.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
