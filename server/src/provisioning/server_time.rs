@@ -4,6 +4,9 @@
 //! It goes on from the host's clock, and follows it as long as that runs evenly. Where the clock
 //! was put back, no deadline that has passed lies ahead again; where it was put ahead, nothing
 //! expires by that. Of the time in which no server ran, at most a day counts.
+//!
+//! Where servers share a database, its clock stands in the place of the host's: by whichever server
+//! a call was queued, all find that it expires at the same time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -69,7 +72,7 @@ impl ServerTime {
     /// # Errors
     /// [`RepositoryError`].
     pub(super) async fn go_on(&self, repository: &Repository) -> Result<(), RepositoryError> {
-        let wall = clock::now().0;
+        let wall = wall(repository).await?;
         if let Some((own, then)) = repository.database().meta().server_time().await? {
             let base = gone_on(own, then, wall);
             self.with(|state| {
@@ -80,31 +83,30 @@ impl ServerTime {
         self.keep(repository).await
     }
 
-    /// Follows the host's clock where that runs evenly, and writes the time down.
+    /// Follows the clock where that runs evenly, and writes the time down.
     ///
     /// # Errors
     /// [`RepositoryError`]: it was not written down.
     pub(super) async fn keep(&self, repository: &Repository) -> Result<(), RepositoryError> {
-        let wall = clock::now().0;
+        let is_due = self.with(|state| {
+            let now = Instant::now();
+            let is_due = state.kept.is_none_or(|kept| now >= kept + KEPT_EVERY);
+            if is_due {
+                state.kept = Some(now);
+            }
+            is_due
+        });
+        if !is_due {
+            return Ok(());
+        }
+        let wall = wall(repository).await?;
         let own = self.with(|state| {
             let now = Instant::now();
-            if state.kept.is_some_and(|kept| now < kept + KEPT_EVERY) {
-                return None;
-            }
-            state.kept = Some(now);
             state.follow(wall, now);
-            Some(state.at(now))
+            state.at(now)
         });
-        match own {
-            Some(own) => {
-                repository
-                    .database()
-                    .meta()
-                    .set_server_time(own, wall)
-                    .await
-            }
-            None => Ok(()),
-        }
+        let meta = repository.database().meta();
+        meta.set_server_time(own, wall).await
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
@@ -153,6 +155,15 @@ impl State {
                 "this host's clock was put ahead (or back, where that is negative) of the time by which calls expire, or the server did not run for long: no call expires by that, and none that has expired is sent"
             );
         }
+    }
+}
+
+/// What the clock shows that the time follows: the host's, or that of a database which servers
+/// share.
+async fn wall(repository: &Repository) -> Result<u64, RepositoryError> {
+    match repository.database().is_shared() {
+        true => Ok(repository.database().now().await?.0),
+        false => Ok(clock::now().0),
     }
 }
 
