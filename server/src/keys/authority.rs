@@ -269,7 +269,7 @@ mod tests {
         let keys = repository.database().server_keys();
         let id = KeyId::random(KeyKind::Aes256, &mut rand::rng());
         let key = portcullis_common::secret::ServerKey::random(KeyKind::Aes256, &mut rand::rng());
-        keys.add(id, site.protection.wrap(id, &key), NOW)
+        keys.add(id, site.protection.wrap(id, &key), None, NOW)
             .await
             .unwrap();
         repository.database().close().await;

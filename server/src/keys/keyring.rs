@@ -94,10 +94,10 @@ impl Keyring {
         let mut rng = key_rng();
         let id = KeyId::random(KeyKind::Tdes, &mut rng);
         let key = ServerKey::random(KeyKind::Tdes, &mut rng);
-        database
-            .server_keys()
-            .add(id, protection.wrap(id, &key), now)
-            .await?;
+        let generation = database.protection().find().await?;
+        let generation = generation.map(|row| row.generation);
+        let (keys, wrapped) = (database.server_keys(), protection.wrap(id, &key));
+        keys.add(id, wrapped, generation, now).await?;
         let key = HeldKey::new(key);
         Ok(Self {
             held: RwLock::new(Held {

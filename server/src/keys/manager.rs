@@ -192,8 +192,16 @@ impl Inner {
         }
         let key = ServerKey::random(id.kind(), &mut key_rng());
         let keys = self.database.server_keys();
-        keys.add(id, protection.wrap(id, &key), clock::now())
-            .await?;
+        // Before the keys are read: another server may protect them anew meanwhile.
+        let generation = self.database.protection().find().await?;
+        let generation = generation.map(|row| row.generation);
+        let rows = keys.list().await?;
+        let current = rows.iter().find(|row| row.current);
+        if current.is_some_and(|row| protection.unwrap(row.id, &row.wrapped).is_err()) {
+            return Err(RepositoryError::ProtectionChanged.into());
+        }
+        let wrapped = protection.wrap(id, &key);
+        keys.add(id, wrapped, generation, clock::now()).await?;
         if let Err(error) = self.check_stored(protection, id, &key).await {
             // It would keep the server from starting.
             keys.remove(id).await?;

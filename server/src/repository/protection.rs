@@ -65,7 +65,7 @@ impl ProtectionTable<'_> {
     ) -> Result<u64, RepositoryError> {
         self.database
             .write(move |tx| {
-                let found = find(tx)?.map(|row| row.generation);
+                let found = generation(tx)?;
                 let keys: i64 =
                     tx.query_one("SELECT count(*) FROM server_keys", &[], |row| row.get(0))?;
                 if found != expected || keys.unsigned_abs() != wrapped.len() as u64 {
@@ -99,6 +99,11 @@ impl ProtectionTable<'_> {
             })
             .await
     }
+}
+
+/// The generation of the protection that stands; `None`: there is none yet.
+pub(super) fn generation(tx: &mut Tx<'_>) -> Result<Option<u64>, RepositoryError> {
+    Ok(find(tx)?.map(|row| row.generation))
 }
 
 fn find(tx: &mut Tx<'_>) -> Result<Option<ProtectionRow>, RepositoryError> {

@@ -6,7 +6,7 @@ use portcullis_common::rotation::UnixMillis;
 use super::authority::{Authority, Guarded, SERVER_KEYS, Stamp, Table};
 use super::columns::{from_sql_millis, key_id, to_sql_millis};
 use super::sql::{Tx, Value, params};
-use super::{Database, ProtectedType, RepositoryError, meta};
+use super::{Database, ProtectedType, RepositoryError, meta, protection};
 
 /// A server key as it is stored: wrapped under the protection.
 #[derive(Clone, Debug)]
@@ -113,19 +113,24 @@ impl ServerKeys<'_> {
     }
 
     /// Stores a new key, under which nothing is sealed until it is made current. The first one of
-    /// all is current at once.
+    /// all is current at once. It is wrapped under the protection of this generation; `None`: under
+    /// that of a repository that has none yet.
     ///
     /// # Errors
-    /// [`RepositoryError`].
+    /// [`RepositoryError`]; `ProtectionChanged` where the protection is another by now.
     pub async fn add(
         &self,
         id: KeyId,
         wrapped: Vec<u8>,
+        protection: Option<u64>,
         now: UnixMillis,
     ) -> Result<(), RepositoryError> {
         let authority = self.database.opened_authority();
         self.database
             .write(move |tx| {
+                if protection::generation(tx)? != protection {
+                    return Err(RepositoryError::ProtectionChanged);
+                }
                 tx.execute(
                     "INSERT INTO server_keys (id, generation, wrapped, created_ms)
                      VALUES (?1, (SELECT coalesce(max(generation), 0) + 1 FROM server_keys), ?2, ?3)",

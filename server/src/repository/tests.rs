@@ -71,7 +71,7 @@ impl Fixture {
         let key = ServerKey::random(KeyKind::Tdes, &mut rand::rng());
         let keys = self.repository.database().server_keys();
         let wrapped = self.protection.wrap(id, &key);
-        keys.add(id, wrapped, NOW).await.unwrap();
+        keys.add(id, wrapped, None, NOW).await.unwrap();
         keys.set_current(id, NOW).await.unwrap();
         self.keyring.add(id, key);
         assert!(self.keyring.set_current(id));

@@ -209,7 +209,7 @@ mod tests {
         let id = KeyId::random(KeyKind::Tdes, &mut rand::rng());
         let first = Protection::from_bytes(secret.random_bytes().unwrap());
         let keys = database.server_keys();
-        keys.add(id, first.wrap(id, &key), UnixMillis(1))
+        keys.add(id, first.wrap(id, &key), None, UnixMillis(1))
             .await
             .unwrap();
 

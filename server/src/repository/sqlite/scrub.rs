@@ -73,7 +73,7 @@ mod tests {
         let old = b"an old wrapped key, to be found".to_vec();
         database
             .server_keys()
-            .add(id, old.clone(), UnixMillis(1))
+            .add(id, old.clone(), None, UnixMillis(1))
             .await
             .unwrap();
         switch(&database, id, b"a new wrapped key", None).await;
@@ -91,7 +91,10 @@ mod tests {
         let database = Database::create(&path).await.unwrap();
         let id = KeyId::random(KeyKind::Tdes, &mut rand::rng());
         let first = b"the first wrap".to_vec();
-        let added = database.server_keys().add(id, first, UnixMillis(1)).await;
+        let added = database
+            .server_keys()
+            .add(id, first, None, UnixMillis(1))
+            .await;
         added.unwrap();
         let other = Connection::open(&path).unwrap();
         other.execute_batch("BEGIN; SELECT * FROM meta").unwrap();
