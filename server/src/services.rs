@@ -71,14 +71,21 @@ impl Services {
         fleet: Fleet,
     ) -> Self {
         let provisioning = Provisioning::new(repository.clone(), fleet.clone(), audit.clone());
-        let tasks = Tasks::new(Work {
+        let withdrawals = Withdrawals::new(
+            repository.database().clone(),
+            keys.clone(),
+            config.secret.clone(),
+            fleet.clone(),
+        );
+        let work = Work {
             repository: repository.clone(),
             keys: keys.clone(),
             fleet: fleet.clone(),
             provisioning: provisioning.clone(),
             audit: audit.clone(),
             secret: config.secret.clone(),
-        });
+        };
+        let tasks = Tasks::among(work, Some(withdrawals.clone()));
         Self {
             server_id,
             started: clock::now(),
@@ -87,12 +94,7 @@ impl Services {
             live: Live::new(config.clone(), clock::now()),
             queue: CallQueue::new(config.calls, provisioning.clone()),
             member: None,
-            withdrawals: Withdrawals::new(
-                repository.database().clone(),
-                keys.clone(),
-                config.secret.clone(),
-                fleet.clone(),
-            ),
+            withdrawals,
             places: Vec::new(),
             policy: config.keys.policy(),
             repository,

@@ -4,6 +4,7 @@ use crate::audit::AuditError;
 use crate::fleet::RotationError;
 use crate::keys::{KeyError, ProtectError};
 use crate::repository::{RepositoryError, TaskState};
+use crate::withdrawals::NotDone;
 
 /// Why a task was not started, resumed or cancelled.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +97,9 @@ pub enum JobError {
     /// What is done has to be written down first.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Another server may still go by what was before.
+    #[error("{0}; `portcullis task resume` waits on")]
+    NotSeen(#[from] NotDone),
     /// The part of the program that carried it out broke.
     #[error(
         "it broke off by a fault of the program: the server's log says more; resume it with `portcullis task resume`"
@@ -133,6 +137,7 @@ impl JobError {
             | Self::DoNotOpen { .. }
             | Self::RecordsChanged { .. }
             | Self::WaveLate { .. }
+            | Self::NotSeen(_)
             | Self::Broken => false,
         }
     }

@@ -261,7 +261,11 @@ impl Do {
                 Ok(format!("made {id}"))
             }
             Self::SetCurrent(id) => {
+                // Every server is to have it before anything is sealed under it, and to seal under
+                // it before what is sealed under others is sealed anew.
+                reporter.seen_everywhere().await?;
                 work.keys.set_current(id).await?;
+                reporter.seen_everywhere().await?;
                 Ok(format!("{id} is current"))
             }
             Self::ReEncrypt => {

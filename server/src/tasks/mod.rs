@@ -34,6 +34,7 @@ use crate::fleet::Fleet;
 use crate::keys::KeyManager;
 use crate::provisioning::Provisioning;
 use crate::repository::{Admission, NewTask, Repository, RepositoryError, TaskRow, TaskState};
+use crate::withdrawals::Withdrawals;
 pub use error::{Interrupt, JobError, TaskError};
 pub use job::{Job, ReEncrypt, UnknownReEncryptType};
 pub use progress::{
@@ -98,6 +99,7 @@ pub struct Tasks {
 #[derive(Debug)]
 struct Inner {
     work: Work,
+    withdrawals: Option<Withdrawals>,
     live: Mutex<LiveTasks>,
 }
 
@@ -130,9 +132,15 @@ impl Live {
 impl Tasks {
     /// The tasks of the repository in `work`; none is at work yet.
     pub fn new(work: Work) -> Self {
+        Self::among(work, None)
+    }
+
+    /// The same, where other servers share the repository, and are waited for by `withdrawals`.
+    pub fn among(work: Work, withdrawals: Option<Withdrawals>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 work,
+                withdrawals,
                 live: Mutex::default(),
             }),
         }
@@ -418,6 +426,7 @@ impl Tasks {
         let reporter = Reporter {
             id: task.id,
             database: self.inner.work.repository.database().clone(),
+            withdrawals: self.inner.withdrawals.clone(),
             task: told.clone(),
             interrupt: interrupted,
             stored: Instant::now(),

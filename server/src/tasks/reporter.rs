@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Interrupt, JobError, Progress, Task, to_json};
 use crate::repository::Database;
+use crate::withdrawals::Withdrawals;
 
 /// How far a task is becomes durable at least so often while it works.
 const STORE_INTERVAL: Duration = Duration::from_secs(1);
@@ -16,6 +17,7 @@ const STORE_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Reporter {
     pub(super) id: u64,
     pub(super) database: Database,
+    pub(super) withdrawals: Option<Withdrawals>,
     pub(super) task: watch::Sender<Task>,
     pub(super) interrupt: watch::Receiver<Option<Interrupt>>,
     pub(super) stored: Instant,
@@ -61,6 +63,17 @@ impl Reporter {
             return Err(Interrupt::Deleted.into());
         }
         self.check()
+    }
+
+    /// Waits until every server goes by what was changed before.
+    ///
+    /// # Errors
+    /// [`JobError::NotSeen`]: some may not; the change stands.
+    pub async fn seen_everywhere(&self) -> Result<(), JobError> {
+        match &self.withdrawals {
+            Some(withdrawals) => Ok(withdrawals.done().await?),
+            None => Ok(()),
+        }
     }
 
     /// Is the task to end now?

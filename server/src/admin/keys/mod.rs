@@ -103,8 +103,12 @@ impl Request for proto::GenerateServerKeyRequest {
     async fn run(self, context: &Context) -> Result<proto::Key, AdminError> {
         let services = &context.services;
         let kind = convert::key_kind(names::key_kind(self.kind)?);
-        let made = services.keys.generate(kind, self.set_current).await?;
+        let made = services.keys.generate(kind, false).await?;
         context.note.add(made);
+        if self.set_current {
+            held_everywhere(services, made).await?;
+            services.keys.set_current(made).await?;
+        }
         server_key(services, made).await
     }
 }
@@ -130,6 +134,7 @@ impl Request for proto::SetCurrentKeyRequest {
                 "{id} is a gateway key: no gateway goes back to an older one; `portcullis key rotate-gateway` makes a new one current"
             )));
         }
+        held_everywhere(&context.services, id).await?;
         context.services.keys.set_current(id).await?;
         server_key(&context.services, id).await
     }
@@ -220,6 +225,17 @@ fn sync_job(options: proto::PushOptions) -> Result<SyncGateways, AdminError> {
         groups: names::groups(options.groups)?,
         per_minute: options.per_minute,
         force: options.force,
+    })
+}
+
+/// Before anything is sealed under a key: every server has it, and opens what others seal.
+async fn held_everywhere(services: &Services, id: KeyId) -> Result<(), AdminError> {
+    let held = services.withdrawals.done().await;
+    held.map_err(|error| {
+        let why = format!(
+            "server key {id} is stored and not current, as it is not known whether every server has it: {error}; `portcullis key set-current {id}` tries again"
+        );
+        AdminError::Unavailable(why)
     })
 }
 
