@@ -15,6 +15,7 @@ use crate::provisioning::rotation::RotateError;
 use crate::provisioning::{ChangeError, DispatchError};
 use crate::repository::RepositoryError;
 use crate::tasks::TaskError;
+use crate::withdrawals::NotHeld;
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +120,17 @@ impl From<AuditError> for AdminError {
             }
             AuditError::Disputed(_) => Self::Precondition(message),
             AuditError::Undisputed => Self::Precondition(error.to_string()),
+        }
+    }
+}
+
+impl From<NotHeld> for AdminError {
+    fn from(error: NotHeld) -> Self {
+        let message = error.to_string();
+        match error {
+            NotHeld::By(_) | NotHeld::NoSecret => Self::Precondition(message),
+            NotHeld::Unknown(_) => Self::Unavailable(message),
+            NotHeld::Repository(error) => error.into(),
         }
     }
 }

@@ -225,6 +225,11 @@ impl Inner {
         let asks = *source == SecretSource::Prompt;
         if !asks && rows.iter().any(|row| opens(protection, row).is_none()) {
             *protection = protection::unlock(&self.database, source, Unlock::Look).await?;
+            if let SecretSource::File(path) = source
+                && let Err(error) = protection::settle(&self.database, path).await
+            {
+                tracing::warn!(%error, "the new secret lies beside the secret file until the next start");
+            }
         }
         let mut closed = None;
         for row in &rows {

@@ -16,4 +16,4 @@ pub use authority::AuthorityError;
 pub use delete::{DeleteError, Deleted, Deletion};
 pub use keyring::{Keyring, KeyringError};
 pub use manager::{KeyError, KeyManager, RenewError};
-pub use protect::{NewProtection, ProtectError, Protected};
+pub use protect::{Change as ProtectionChange, NewProtection, ProtectError, Protected};

@@ -4,6 +4,7 @@
 //! With a secret file, a crash at any point leaves a server that starts: the new secret is written
 //! beside the old one first, and takes its place last (see [`files`]).
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -106,11 +107,23 @@ impl KeyManager {
         new: NewProtection,
         source: &SecretSource,
     ) -> Result<Protected, ProtectError> {
+        self.protect_by(Change::prepare(new, source).await?, source)
+            .await
+    }
+
+    /// The same by a change that was prepared.
+    ///
+    /// # Errors
+    /// As [`Self::protect`].
+    pub async fn protect_by(
+        &self,
+        change: Change,
+        source: &SecretSource,
+    ) -> Result<Protected, ProtectError> {
         let inner = Arc::clone(&self.inner);
         let source = source.clone();
         to_its_end(async move {
             let mut protection = inner.protection.lock().await;
-            let change = Change::prepare(new, &source).await?;
             if let SecretSource::File(path) = &source {
                 settle(&inner.database, path).await?;
             }
@@ -180,8 +193,8 @@ impl KeyManager {
     }
 }
 
-/// A change about to be made.
-struct Change {
+/// A change about to be made. Nothing of it is stored yet.
+pub struct Change {
     protection: Protection,
     scheme: Scheme,
     cost: Option<Cost>,
@@ -190,7 +203,11 @@ struct Change {
 }
 
 impl Change {
-    async fn prepare(new: NewProtection, source: &SecretSource) -> Result<Self, ProtectError> {
+    /// The change to this protection.
+    ///
+    /// # Errors
+    /// [`ProtectError`].
+    pub async fn prepare(new: NewProtection, source: &SecretSource) -> Result<Self, ProtectError> {
         let NewProtection::Pbe { secret, kdf } = new else {
             return Ok(Self {
                 protection: Protection::public_default(),
@@ -223,6 +240,14 @@ impl Change {
                 SecretSource::Credential(_) | SecretSource::Prompt => None,
             },
         })
+    }
+
+    /// What opens with the new secret alone; `None`: no secret will be needed.
+    pub fn encrypted(&self) -> Option<&[u8]> {
+        match &self.scheme {
+            Scheme::Default => None,
+            Scheme::Pbe(encrypted) => Some(encrypted),
+        }
     }
 
     /// Before the repository is changed. A repository without protection has no secret file: the
@@ -269,6 +294,12 @@ impl Change {
     fn to_be_placed(&self, source: &SecretSource) -> Option<String> {
         let elsewhere = !matches!(source, SecretSource::File(_));
         elsewhere.then(|| files::describe(source))
+    }
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change").finish_non_exhaustive()
     }
 }
 

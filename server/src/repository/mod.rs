@@ -106,6 +106,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0025_audit_open.sql"),
     include_str!("schema/0026_task_ends.sql"),
     include_str!("schema/0027_forwarders.sql"),
+    include_str!("schema/0028_servers_hold.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
@@ -143,7 +144,7 @@ pub use policy_words::{PolicyWord, PolicyWords, TAG_LEN};
 #[cfg(test)]
 pub(crate) use postgres::testing::{in_file as test_place, on_postgres, stand};
 pub use protected_type::{ProtectedType, UnknownType};
-pub use protection::{ProtectionRow, ProtectionTable, Scheme};
+pub use protection::{Offer, ProtectionRow, ProtectionTable, Scheme};
 pub use queued_calls::{
     CallCounts, Dispatched, EndOf, EndedCall, Enqueued, NewQueuedCall, OpenedPayload, Payload,
     PayloadError, QueuedCall, QueuedCalls, QueuedFilter, QueuedState, Unacknowledged, UnknownCalls,

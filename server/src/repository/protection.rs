@@ -27,6 +27,19 @@ pub struct ProtectionRow {
     pub changed: UnixMillis,
 }
 
+/// A protection that is to take the place of the one that stands, once every server holds its
+/// secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Tells it from any other.
+    pub id: [u8; 16],
+    /// As of [`Scheme::Pbe`].
+    pub encrypted: Vec<u8>,
+}
+
+/// The name in `meta` of what is offered.
+const OFFER: &str = "protection offered";
+
 /// The protection of the server keys.
 #[derive(Clone, Copy, Debug)]
 pub struct ProtectionTable<'a> {
@@ -48,6 +61,61 @@ impl ProtectionTable<'_> {
     /// [`RepositoryError`].
     pub async fn find(&self) -> Result<Option<ProtectionRow>, RepositoryError> {
         self.database.read(find).await
+    }
+
+    /// Offers a protection: every server says in its row whether it holds the secret. It takes the
+    /// place of an offer before it.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn offer(&self, offer: Offer) -> Result<(), RepositoryError> {
+        let value = [&offer.id[..], &offer.encrypted].concat();
+        self.database
+            .write(move |tx| {
+                tx.execute(
+                    "INSERT INTO meta (name, value) VALUES (?1, ?2)
+                     ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    &params![OFFER, value],
+                )?;
+                // Whoever follows what is withdrawn looks at it.
+                meta::raise_authority(tx).map(drop)
+            })
+            .await
+    }
+
+    /// What is offered; `None`: nothing.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn offered(&self) -> Result<Option<Offer>, RepositoryError> {
+        self.database
+            .look(|tx| {
+                let sql = "SELECT value FROM meta WHERE name = ?1";
+                let found: Option<Vec<u8>> =
+                    tx.query_optional(sql, &params![OFFER], |row| row.get(0))?;
+                let offer = found.map(|value| {
+                    let (id, encrypted) = value.split_first_chunk()?;
+                    Some(Offer {
+                        id: *id,
+                        encrypted: encrypted.to_vec(),
+                    })
+                });
+                Ok(offer.flatten())
+            })
+            .await
+    }
+
+    /// Nothing is offered any more.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn end_offer(&self) -> Result<(), RepositoryError> {
+        self.database
+            .write(|tx| {
+                let sql = "DELETE FROM meta WHERE name = ?1";
+                tx.execute(sql, &params![OFFER]).map(drop)
+            })
+            .await
     }
 
     /// Sets another protection, provided that `expected` still stands, and with it every server key

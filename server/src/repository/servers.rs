@@ -277,6 +277,43 @@ impl ServerRows {
         .await
     }
 
+    /// An instance holds the secret of the protection that was offered under this id.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn set_holds(
+        &self,
+        instance: InstanceId,
+        offer: [u8; 16],
+    ) -> Result<(), RepositoryError> {
+        self.change(move |tx| {
+            let sql = "UPDATE servers SET holds = ?2 WHERE instance = ?1";
+            tx.execute(sql, &params![instance, offer]).map(drop)
+        })
+        .await
+    }
+
+    /// The names of the servers beside this instance, each with whether it holds the secret of the
+    /// protection that was offered under this id.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn holding(
+        &self,
+        beside: InstanceId,
+        offer: [u8; 16],
+    ) -> Result<Vec<(String, bool)>, RepositoryError> {
+        self.change(move |tx| {
+            tx.query(
+                "SELECT name, holds IS NOT DISTINCT FROM ?2 FROM servers WHERE instance <> ?1
+                 ORDER BY name",
+                &params![beside, offer],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+        })
+        .await
+    }
+
     /// Removes the row of an instance that is gone, or about to be.
     ///
     /// # Errors

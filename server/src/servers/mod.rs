@@ -220,6 +220,22 @@ impl Member {
         self.inner.rows.set_seen(self.instance(), version).await
     }
 
+    /// It holds the secret of the protection that was offered under this id.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: whoever offered it goes by that this server does not.
+    pub async fn holds(&self, offer: [u8; 16]) -> Result<(), RepositoryError> {
+        self.inner.rows.set_holds(self.instance(), offer).await
+    }
+
+    /// The names of the other servers, each with whether it holds that secret.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn holding(&self, offer: [u8; 16]) -> Result<Vec<(String, bool)>, RepositoryError> {
+        self.inner.rows.holding(self.instance(), offer).await
+    }
+
     /// Waits until every server has seen an authority version, or is gone; for so long at most.
     /// Within it are the names of those that were waited for in vain.
     ///
@@ -378,4 +394,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

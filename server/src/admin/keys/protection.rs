@@ -7,11 +7,11 @@ use prost::Message as _;
 use crate::admin::context::Context;
 use crate::admin::convert::millis;
 use crate::admin::error::AdminError;
-use crate::admin::request::{About, Method, Request, change};
+use crate::admin::request::{About, Method, Request, Withdraws, change};
 use crate::config::Capability::SecurityAdministrator;
-use crate::keys::NewProtection;
 use crate::keys::protection::Secret;
 use crate::keys::protection::pbe::{self, Kdf};
+use crate::keys::{NewProtection, ProtectionChange};
 use crate::repository::Scheme;
 use crate::services::Services;
 
@@ -31,6 +31,10 @@ impl Request for proto::ProtectRequest {
         self.public_default.then(|| self.encode_to_vec())
     }
 
+    fn withdraws(&self) -> Withdraws {
+        Withdraws::Once
+    }
+
     async fn run(self, context: &Context) -> Result<proto::ProtectResponse, AdminError> {
         let services = &context.services;
         let new = match (self.public_default, self.secret) {
@@ -45,7 +49,9 @@ impl Request for proto::ProtectRequest {
                 kdf: kdf(self.kdf)?,
             },
         };
-        let protected = services.keys.protect(new, &services.secret).await?;
+        let change = ProtectionChange::prepare(new, &services.secret).await?;
+        services.withdrawals.all_hold(change.encrypted()).await?;
+        let protected = services.keys.protect_by(change, &services.secret).await?;
         context.note.add(format!(
             "generation {}, {} server keys",
             protected.generation, protected.keys

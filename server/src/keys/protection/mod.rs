@@ -21,7 +21,7 @@ use pbe::{Kdf, PbeError};
 pub use portcullis_common::crypto::passphrase::{Secret, SecretError};
 use portcullis_host::private_files::PermissionError;
 use portcullis_host::text::TextError;
-pub use unlock::{Unlock, settle, unlock};
+pub use unlock::{Unlock, holds_secret, settle, unlock};
 
 /// Why the server keys cannot be opened.
 #[derive(Debug, thiserror::Error)]

@@ -70,6 +70,27 @@ pub async fn settle(database: &Database, path: &Path) -> Result<(), ProtectionEr
     })
 }
 
+/// Whether the secret from `source`, or what lies beside its file, opens this protection.
+///
+/// # Errors
+/// [`ProtectionError`]: it is no protection.
+pub async fn holds_secret(
+    source: &SecretSource,
+    encrypted: &[u8],
+) -> Result<bool, ProtectionError> {
+    match source {
+        SecretSource::File(path) => {
+            Ok(opens(path, encrypted).await? || opens(&files::staged(path), encrypted).await?)
+        }
+        SecretSource::Credential(_) => match files::read(source) {
+            Ok(secret) => Ok(decrypt(encrypted, &secret).await?.is_some()),
+            Err(_) => Ok(false),
+        },
+        // Nobody is there to be asked for it.
+        SecretSource::Prompt => Ok(false),
+    }
+}
+
 async fn opens(path: &Path, encrypted: &[u8]) -> Result<bool, ProtectionError> {
     match files::read_private(path) {
         Ok(secret) => Ok(decrypt(encrypted, &secret).await?.is_some()),

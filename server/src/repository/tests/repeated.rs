@@ -73,7 +73,7 @@ async fn course(fixture: &Fixture, given: &Given) -> Vec<String> {
     let first = server_keys.list().await.unwrap()[0].id;
     let [second, imported] = given.server_keys;
     server_keys
-        .add(second, b"second".to_vec(), NOW)
+        .add(second, b"second".to_vec(), None, NOW)
         .await
         .unwrap();
     let wrapped = [first, second].map(|id| (id, b"anew".to_vec())).to_vec();
