@@ -151,6 +151,7 @@ fn compare(old: &Config, new: &Config) -> Reloaded {
             ("[admin]", old.admin != new.admin),
             ("[audit]", old.audit != new.audit),
             ("[dial_out]", old.dial_out != new.dial_out),
+            ("[peers]", old.peers != new.peers),
             ("[channel]", old.channel != new.channel),
             ("[links]", old.links != new.links),
             (

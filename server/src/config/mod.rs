@@ -21,7 +21,7 @@ pub use error::{ConfigError, Fault};
 pub use forward::{Forward, ForwardTo, SyslogAt, What};
 pub use live::{Live, Loaded, Reloaded};
 pub use repository::{DatabaseHost, DatabasePassword, Engine, Postgres};
-pub use sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links, Server};
+pub use sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links, Peers, Server};
 
 /// The file read where none is named.
 pub const DEFAULT_FILE: &str = "/etc/portcullis/server.toml";
@@ -45,6 +45,8 @@ pub struct Config {
     pub audit: Audit,
     /// Where gateways that dial out are awaited.
     pub dial_out: DialOut,
+    /// Links to other servers on the repository; `None`: there are none.
+    pub peers: Option<Peers>,
     /// TLS around the channel; `None`: there is none.
     pub tls: Option<portcullis_tls::Settings>,
     /// The sealed channel.
@@ -125,6 +127,7 @@ impl Default for Config {
             admin: Admin::default(),
             capabilities: Capabilities::default(),
             dial_out: DialOut::default(),
+            peers: None,
             tls: None,
             channel: Channel::default(),
             links: Links::default(),

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use portcullis_host::config::{Problems, Section};
 use portcullis_host::log::Log;
+use portcullis_host::names::host_port;
 use portcullis_tls::{Settings, Side};
 use portcullis_watch::traces::TraceSettings;
 
 use super::capabilities::Warning;
-use super::sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links, Server};
+use super::sections::{Admin, Audit, Calls, Channel, DialOut, Keys, Links, Peers, Server};
 use super::{Capabilities, Config, Engine, Forward, SecretSource, default_secret, values};
 
 /// The whole file.
@@ -28,10 +29,12 @@ pub(super) fn root(mut root: Section<'_>, problems: &Problems) -> Config {
             "[capabilities] names users who cannot open the socket: set [admin] socket_group to a group that they are all in",
         );
     }
+    let peers = peers(&mut root, &engine, problems);
     let config = Config {
         secret,
         engine,
         server,
+        peers,
         admin,
         capabilities,
         audit: audit(&mut root, &data_dir),
@@ -160,6 +163,43 @@ fn dial_out(root: &mut Section<'_>) -> DialOut {
         finish(section);
     }
     dial_out
+}
+
+/// The port that [`Peers::advertise`] has where it names none.
+const PEERS_PORT: u16 = 9282;
+
+fn peers(root: &mut Section<'_>, engine: &Engine, problems: &Problems) -> Option<Peers> {
+    let mut section = root.section("peers")?;
+    let listen = values::optional_address(&mut section, "listen").flatten();
+    let advertise = section.text("advertise").map(str::to_owned);
+    let advertise = advertise.and_then(|text| {
+        let address = host_port(&text, Some(PEERS_PORT));
+        let problem = address.as_ref().err().map(|why| {
+            format!("no address to dial ({why}): give HOST:PORT by which the other servers reach this one, like `server1.example.com:{PEERS_PORT}`")
+        });
+        if let Some(problem) = problem {
+            section.problem("advertise", problem);
+        }
+        address.ok()
+    });
+    let sound = section.is_sound("listen") && section.is_sound("advertise");
+    finish(section);
+    if sound && (listen.is_none() || advertise.is_none()) {
+        contradiction(
+            problems,
+            "[peers] needs both: `listen`, where this server awaits the others, and `advertise`, where they dial it; without the section there are no links between servers",
+        );
+    }
+    if matches!(engine, Engine::Sqlite) {
+        contradiction(
+            problems,
+            "[peers] is for servers that share a repository in PostgreSQL: leave the section out, or set [repository] engine = \"postgres\"",
+        );
+    }
+    Some(Peers {
+        listen: listen?,
+        advertise: advertise?,
+    })
 }
 
 fn tls(root: &mut Section<'_>) -> Option<Settings> {

@@ -80,6 +80,15 @@ impl Default for DialOut {
     }
 }
 
+/// `[peers]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peers {
+    /// Where the other servers of the repository are awaited.
+    pub listen: SocketAddr,
+    /// Where they dial this one, host and port.
+    pub advertise: String,
+}
+
 /// `[channel]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {

@@ -240,7 +240,7 @@ format = \"xml\"
         [
             "server.toml: secret_file is given and secret_prompt is true: leave one of them out",
             "server.toml: [links] backoff_min is longer than backoff_max: give the same or a shorter time",
-            "server.toml, line 1, `colour = 1`: unknown field `colour`, expected one of `data_dir`, `secret_file`, `secret_credential`, `secret_prompt`, `repository`, `server`, `admin`, `capabilities`, `audit`, `dial_out`, `tls`, `channel`, `links`, `keys`, `calls`, `forward`, `watch`, `traces`, `log`",
+            "server.toml, line 1, `colour = 1`: unknown field `colour`, expected one of `data_dir`, `secret_file`, `secret_credential`, `secret_prompt`, `repository`, `server`, `admin`, `capabilities`, `peers`, `audit`, `dial_out`, `tls`, `channel`, `links`, `keys`, `calls`, `forward`, `watch`, `traces`, `log`",
             "server.toml, line 7, `\"RC4\",`: channel.suites: `RC4`: no suite of that name: there are `TDES-CTR-HMAC-SHA256` and `AES-256-GCM`",
             "server.toml, line 9, `epoch_age = 600`: not allowed here: give a time from `100ms` to `3650d`, like `20s`, `10m` or `24h`",
             "server.toml, line 13, `queue_limit = \"many\"`: a text stands here: a whole number from 0 to 4294967295 is allowed",
@@ -347,5 +347,31 @@ fn tls_names_its_files_by_absolute_paths_and_is_compulsory_unless_said() {
     ] {
         let error = parse(wrong).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn links_between_servers_need_both_addresses_and_a_database() {
+    let of = "[repository]\nengine = \"postgres\"\nhosts = [\"db1\"]\n[peers]\n";
+    let listen = "listen = \"0.0.0.0:9282\"\n";
+    let text = format!("{of}{listen}advertise = \"server1.example.com\"");
+    let peers = parse(&text).unwrap().peers.unwrap();
+    assert_eq!(peers.listen.to_string(), "0.0.0.0:9282");
+    assert_eq!(peers.advertise, "server1.example.com:9282");
+    for (text, said) in [
+        (of.to_owned(), "needs both"),
+        (format!("{of}{listen}"), "needs both"),
+        (format!("{of}{listen}advertise = \"\""), "HOST:PORT"),
+        (
+            format!("{of}{listen}advertise = \"http://server1/\""),
+            "HOST:PORT",
+        ),
+        (
+            format!("[peers]\n{listen}advertise = \"server1\""),
+            "PostgreSQL",
+        ),
+    ] {
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(error.contains(said), "{text}: {error}");
     }
 }

@@ -28,6 +28,15 @@ fn reached(config: &Config, diagnosis: &mut Diagnosis) {
         ),
         None => diagnosis.fine("dial-out port", "closed"),
     }
+    if let Some(peers) = &config.peers {
+        diagnosis.fine(
+            "peers port",
+            format!(
+                "other servers of this repository are awaited on {}, and dial {}; whoever is none of them is refused",
+                peers.listen, peers.advertise
+            ),
+        );
+    }
     match config.watch.listen {
         Some(address) if !address.ip().is_loopback() => diagnosis.warning(
             "watch port",

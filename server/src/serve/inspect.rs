@@ -81,6 +81,12 @@ impl Inspection {
                 .fine
                 .push(format!("dial-out port  {address} is free"));
         }
+        if let Some(address) = config.peers.as_ref().map(|peers| peers.listen) {
+            TcpListener::bind(address).map_err(|source| ServeError::Peers { address, source })?;
+            inspection
+                .fine
+                .push(format!("peers port     {address} is free"));
+        }
         if let Some(address) = config.watch.listen {
             TcpListener::bind(address).map_err(|source| ServeError::Watch { address, source })?;
             inspection

@@ -6,6 +6,7 @@ pub mod init;
 mod inspect;
 mod left;
 pub mod lock;
+mod peers;
 mod reload;
 pub mod transfer;
 mod unlocked;
@@ -90,6 +91,16 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The port for other servers cannot be had.
+    #[error(
+        "cannot listen on {address} for the other servers of the repository: {source}; stop what listens there, or set another [peers] listen"
+    )]
+    Peers {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The admin socket cannot be had.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -133,6 +144,7 @@ pub async fn serve(
     } = unlocked;
     let socket = AdminSocket::bind(&config.admin.socket, config.admin.socket_group)?;
     let dial_out = listen(config.dial_out.listen).await?;
+    let peers_port = peers::listen(&config).await?;
     let watch_port = watch_port(config.watch.listen).await?;
 
     for warning in &config.warnings {
@@ -155,6 +167,7 @@ pub async fn serve(
     if let Some(member) = &member {
         services.withdrawals.tell(member.clone());
     }
+    peers::start(&mut services, &config, peers_port);
     tracing::info!(
         %server_id,
         admin = %config.admin.socket.display(),
@@ -195,7 +208,10 @@ pub async fn serve(
     let shutdown = async {
         tokio::select! {
             () = shutdown => {}
-            () = ended => services.fleet.close_all().await,
+            () = ended => {
+                services.peers.close().await;
+                services.fleet.close_all().await;
+            }
         }
     };
     let served = Box::pin(run(socket, &services, shutdown)).await;
@@ -204,6 +220,7 @@ pub async fn serve(
         watched.abort();
     }
     services.tasks.stop().await;
+    services.peers.stop().await;
     services.fleet.stop().await;
     recorded.abort();
     services.audit.close().await;

@@ -61,7 +61,11 @@ impl Arrival {
         };
         Self {
             name: config.server.name.clone().unwrap_or_else(host),
-            advertised: String::new(),
+            advertised: config
+                .peers
+                .as_ref()
+                .map(|peers| peers.advertise.clone())
+                .unwrap_or_default(),
             lock_file,
         }
     }
