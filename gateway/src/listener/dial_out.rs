@@ -109,8 +109,9 @@ fn shuffled(target: &Target) -> Vec<&str> {
     servers
 }
 
-/// Keeps a session with a server, for ever: with the one that works, and where it does not, with
-/// the next one at once; only after all of them have failed there is a pause.
+/// Keeps a session with a server, for ever: with the one that works, and where it does not, or
+/// the session ends, with the next one at once; only after all of them have failed there is a
+/// pause.
 pub async fn dial(agent: &Arc<Agent>, target: &Target) {
     let mut servers = shuffled(target);
     let mut failed = 0;
@@ -140,10 +141,10 @@ pub async fn dial(agent: &Arc<Agent>, target: &Target) {
                     _ = &mut session => {}
                 }
                 // The server was well enough to shake hands, and has the link: whatever failed
-                // before is over.
+                // before is over. It may have gone since, so that another one comes first now.
                 if link.is_settled() {
                     backoff.reset();
-                    failed = 0;
+                    failed = usize::from(servers.len() > 1);
                 } else {
                     failed += 1;
                 }

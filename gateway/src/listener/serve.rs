@@ -19,9 +19,9 @@ const RETIRE_GRACE: Duration = Duration::from_secs(5);
 /// How long a session that was replaced may carry the calls it has.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(60);
 /// A peer that says nothing for this long is asked, …
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// … and given up when it has not answered after this.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Requests under way at once in one session; the gateway's limit on calls is another, for all
 /// sessions.
 const MAX_STREAMS: u32 = 1024;

@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt as _;
 use portcullis_proto::admin::v1::ExecuteRequest;
+use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
 use portcullis_proto::gateway::v1::search_item::Kind;
 use portcullis_proto::gateway::v1::{Call, Failure, FailureKind, Outcome, SearchItem};
 use prost::Message as _;
@@ -49,6 +50,13 @@ impl Request for Execute {
 
     fn through_link(&self) -> Option<ThroughLink> {
         Some(through_link(&self.0, IfLost::Again))
+    }
+
+    fn found_no_link(outcome: &Outcome) -> bool {
+        let Some(OutcomeResult::Failed(failure)) = &outcome.result else {
+            return false;
+        };
+        failure.kind() == FailureKind::Unavailable
     }
 
     async fn run(self, context: &Context) -> Result<Outcome, AdminError> {

@@ -4,6 +4,7 @@ use portcullis_common::id::{KeyId, KeyKind};
 use portcullis_common::rotation::{GatewayKeyInfo, Standing, UnixMillis};
 use portcullis_proto::admin::v1 as proto;
 
+use super::holders::Holder;
 use crate::fleet::{LinkStatus, Outlook, Progress, PushEnd, SyncState};
 use crate::repository::{
     Alarm, Gateway, GatewayKeyRow, PasswordPolicy, Reach, Resource, ServerKeyRow, User,
@@ -25,6 +26,8 @@ pub(super) struct Seen {
     pub(super) outlook: Outlook,
     /// The other gateways at its address.
     pub(super) sharing: Vec<String>,
+    /// Who has its link.
+    pub(super) holder: Holder,
 }
 
 /// A gateway, with its link where one lives.
@@ -38,6 +41,7 @@ pub(super) fn gateway(
         link,
         outlook,
         sharing,
+        holder,
     } = seen;
     let state = gateway_state(&gateway);
     let registration = &gateway.registration;
@@ -71,6 +75,13 @@ pub(super) fn gateway(
         name: gateway.name,
         ..proto::Gateway::default()
     };
+    out.server = holder.server;
+    if let Some(row) = holder.elsewhere {
+        out.connected = true;
+        out.connected_since_unix_ms = millis(row.since);
+        out.for_one_server = row.for_one_server;
+        out.last_seen_unix_ms = millis(now);
+    }
     if let Some(link) = link {
         out.connected = true;
         out.mode = link.session.mode.to_string();

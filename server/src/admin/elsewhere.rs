@@ -22,7 +22,7 @@ use crate::services::Services;
 
 /// How long it is waited after each time that something was lost on the way, before the repository
 /// is asked again who holds the link now. A server that died is known to be gone after 10 s.
-const AGAIN_AFTER: [Duration; 6] = [
+pub(crate) const AGAIN_AFTER: [Duration; 6] = [
     Duration::from_millis(200),
     Duration::from_millis(500),
     Duration::from_secs(1),
@@ -38,6 +38,13 @@ pub(crate) struct ThroughLink {
     /// The request as it is forwarded: a call has an id.
     pub(crate) message: Zeroizing<Vec<u8>>,
     pub(super) if_lost: IfLost,
+}
+
+impl ThroughLink {
+    /// Whether it may be made again where nothing is known of it.
+    pub(crate) const fn may_be_repeated(&self) -> bool {
+        matches!(self.if_lost, IfLost::Again)
+    }
 }
 
 /// What is done where nobody knows whether a request that was forwarded was carried out.
@@ -66,7 +73,7 @@ pub(crate) async fn forward(
     about: About,
     through: &ThroughLink,
 ) -> Result<Option<Encoded>, AdminError> {
-    let mut holder = holder(services, &through.target).await?;
+    let mut holder = holder(services, &through.target, Whose::NotHere).await?;
     if holder.is_none() {
         return Ok(None);
     }
@@ -95,7 +102,7 @@ pub(crate) async fn forward(
         };
         tracing::warn!(method = method.name, server = %to, why = lost, "a request is forwarded again");
         sleep(wait).await;
-        holder = self::holder(services, &through.target).await?;
+        holder = self::holder(services, &through.target, Whose::NotHere).await?;
     }
     // A call that may change something is known by its id here as it is there; any other finds no
     // link.
@@ -139,8 +146,33 @@ fn ended(answer: Result<Bytes, ForwardError>, if_lost: IfLost) -> Result<Bytes, 
     }
 }
 
+/// Whether another server has the link by now that a request was to go through, of which nothing
+/// was begun here.
+///
+/// # Errors
+/// [`RepositoryError`].
+pub(crate) async fn has_moved(
+    services: &Services,
+    through: &ThroughLink,
+) -> Result<bool, RepositoryError> {
+    let holder = holder(services, &through.target, Whose::AsTheRowSays).await?;
+    Ok(holder.is_some())
+}
+
+/// Whose a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// This server's, where it has one; else as the row says.
+    NotHere,
+    AsTheRowSays,
+}
+
 /// The other server that holds the link; `None`: this one does, or none.
-async fn holder(services: &Services, target: &Target) -> Result<Option<PeerId>, RepositoryError> {
+async fn holder(
+    services: &Services,
+    target: &Target,
+    whose: Whose,
+) -> Result<Option<PeerId>, RepositoryError> {
     let gateway = match target {
         Target::Gateway(name) => name.clone(),
         Target::Resource(name) => match services.repository.resources().find(name).await {
@@ -151,7 +183,7 @@ async fn holder(services: &Services, target: &Target) -> Result<Option<PeerId>, 
         },
         _ => return Ok(None),
     };
-    if services.fleet.status(&gateway).is_some() {
+    if whose == Whose::NotHere && services.fleet.takes_calls(&gateway) {
         return Ok(None);
     }
     services.peers.holder(&gateway).await

@@ -16,6 +16,7 @@ use super::convert::{self, Seen, millis};
 use super::elsewhere::{IfLost, ThroughLink};
 use super::error::AdminError;
 use super::gateway_list::{Filter, count, sharing, sharing_with};
+use super::holders::Holders;
 use super::names;
 use super::request::{About, Front, Method, Request, Withdraws, change, read};
 use crate::access::Target;
@@ -194,14 +195,19 @@ impl Request for proto::ListGatewaysRequest {
         let mut links: HashMap<String, LinkStatus> =
             links.map(|link| (link.gateway.clone(), link)).collect();
         let mut outlooks = services.fleet.outlooks();
+        let holders = Holders::of(services);
+        let rows = holders.rows(services).await?;
         let sharing = sharing(&gateways);
         let now = clock::now();
         let mut counts = proto::GatewayCounts::default();
         let mut listed = Vec::new();
         for gateway in gateways {
             let name = gateway.name.clone();
+            let link = links.remove(&name);
+            let row = rows.get(&gateway.registration.gateway_id).copied();
             let seen = Seen {
-                link: links.remove(&name),
+                holder: holders.holder(row, link.is_some()),
+                link,
                 outlook: outlooks.remove(&name).unwrap_or_default(),
                 sharing: sharing_with(&sharing, &gateway),
             };
@@ -467,8 +473,14 @@ pub(super) async fn shown(services: &Services, name: &str) -> Result<proto::Gate
         Reach::DialOut => Vec::new(),
     };
     sharing.retain(|other| other != name);
+    let link = services.fleet.status(name);
+    let holders = Holders::of(services);
+    let row = holders
+        .row(services, gateway.registration.gateway_id)
+        .await?;
     let seen = Seen {
-        link: services.fleet.status(name),
+        holder: holders.holder(row, link.is_some()),
+        link,
         outlook: services.fleet.outlook(name),
         sharing,
     };

@@ -19,6 +19,7 @@ mod gateway_life;
 mod gateway_list;
 mod gateway_log;
 mod gateways;
+mod holders;
 mod keys;
 mod names;
 mod policy;
@@ -35,7 +36,7 @@ mod users;
 use crate::config::Capability;
 pub(crate) use authorize::{admit, refuse_unknown};
 pub(crate) use dispatch::dispatch;
-pub(crate) use elsewhere::{Encoded, forward};
+pub(crate) use elsewhere::{AGAIN_AFTER, Encoded, ThroughLink, forward, has_moved};
 pub(crate) use error::AdminError;
 pub(crate) use request::{Answer, FromMessage, Front, Messages, Method, Plan, Request, Shown};
 

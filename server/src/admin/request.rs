@@ -56,6 +56,12 @@ pub(crate) trait Request: Send + Sized + 'static {
         Withdraws::Nothing
     }
 
+    /// Whether nothing was begun, for want of a link: another server may have it by now, and the
+    /// same request is made there.
+    fn found_no_link(_: &Self::Answer) -> bool {
+        false
+    }
+
     /// Carries it out. [`dispatch`](super::dispatch) alone calls this, once it has let it pass.
     fn run(
         self,

@@ -40,6 +40,8 @@ pub const MAX_ASKED: usize = 64;
 pub const MAX_ACKNOWLEDGED: usize = 512;
 /// Links that a call may be given to before one takes it.
 const LINKS: u32 = 3;
+/// Why calls do not go through a link.
+const TOO_OLD: &str = "its version is too old for several servers on one repository: it gets calls only while a single one stands; update the gateway";
 /// Random bytes that a ping carries.
 const PING_LEN: usize = 32;
 
@@ -83,6 +85,7 @@ impl Fleet {
         again: Option<String>,
     ) -> Result<Attempt, RepositoryError> {
         let (verb, begun) = (call.verb_name(), Instant::now());
+        let _under_way = Arc::clone(&self.inner.under_way);
         let span = self.begin(to, &mut call);
         let attempt = self.try_call(to, call, again).await?;
         let outcome = match &attempt {
@@ -172,6 +175,9 @@ impl Fleet {
         call: &mut Call,
         wait: Duration,
     ) -> Result<UnderWay, NotSubmitted> {
+        if self.is_too_old(link) {
+            return Err(NotSubmitted::Closed);
+        }
         seal_call(link.session().exporter(), call);
         let encoded = call.encode_to_vec().into();
         let settings = &self.inner.settings;
@@ -307,6 +313,13 @@ impl Fleet {
                     // Another server proved a newer key, or the link is just going.
                     // A successor that does not come is not asked for at each change.
                     MayCall::ThroughSuccessor if asked == Some(link.info().session_id) => {}
+                    MayCall::ThroughSuccessor if self.is_anothers(&link).await? => {
+                        return Err(CallError::NotConnected {
+                            gateway: gateway.to_owned(),
+                            reason: "another server has its link by now: nothing was sent"
+                                .to_owned(),
+                        });
+                    }
                     MayCall::ThroughSuccessor => {
                         asked = Some(link.info().session_id);
                         self.succeed(&link);
@@ -340,9 +353,27 @@ impl Fleet {
     pub(super) async fn may_call(&self, link: &Link) -> Result<MayCall, RepositoryError> {
         let may = link.credentials().look(&self.inner.repository).await?;
         Ok(match may {
+            MayCall::Yes if self.is_too_old(link) => MayCall::NotNow(TOO_OLD),
+
             MayCall::Yes if !link.takes_calls() => MayCall::ThroughSuccessor,
             may => may,
         })
+    }
+
+    /// Whether the row of a link is another server's by now: this one is let come to its end.
+    async fn is_anothers(&self, link: &Link) -> Result<bool, RepositoryError> {
+        if self.inner.shares.is_none() {
+            return Ok(false);
+        }
+        let repository = &self.inner.repository;
+        let row = repository.gateways().link(link.gateway_id()).await?;
+        let own = repository.database().instance();
+        Ok(row.is_some_and(|row| row.holder != own))
+    }
+
+    /// Whether several servers stand, of which its gateway cannot tell which to obey.
+    fn is_too_old(&self, link: &Link) -> bool {
+        link.is_for_one_server() && !self.is_alone()
     }
 
     async fn not_connected(&self, gateway: &str) -> Result<CallError, RepositoryError> {

@@ -14,6 +14,7 @@ use super::Fleet;
 use super::establish::{LinkError, Step};
 use super::link::{Link, Origin};
 use super::noise::Heard;
+use super::sharing::Share;
 use crate::repository::{Gateway, Reach};
 
 /// Silence on a connection before the system asks whether the peer lives: HTTP/2 asks sooner, this
@@ -49,9 +50,24 @@ impl Fleet {
                     continue;
                 }
             };
+            let share = match self.share_of(&gateway).await {
+                Ok(share) => share,
+                Err(error) => {
+                    tracing::warn!(gateway = name, %error, "it is not known which server is to dial it");
+                    sleep(backoff.next_wait()).await;
+                    continue;
+                }
+            };
+            if share == Share::Leave {
+                // Until that changes.
+                self.inner.roster.give_up(&name);
+                redial.notified().await;
+                continue;
+            }
             // In a box of its own: what a handshake takes is not kept for as long as the link
             // lives.
             let dialled = Box::pin(self.dial(&gateway, &address)).await;
+            let id = gateway.registration.gateway_id;
             drop(gateway);
             match dialled {
                 Ok(Step::Live(link)) => {
@@ -64,6 +80,11 @@ impl Fleet {
                     let error = "the gateway takes a new key each time and never uses it: look at its log and its key store";
                     self.note_failure(&name, error).await;
                     self.wait(&name, &mut backoff, &redial).await;
+                }
+                // Another server has the link, and keeps it.
+                Err(error) if share == Share::Take || matches!(error, LinkError::Overtaken) => {
+                    self.inner.roster.give_up(&name);
+                    self.could_not_take(&name, id, &error);
                 }
                 Err(error) => {
                     self.inner.roster.give_up(&name);

@@ -167,6 +167,9 @@ impl Fleet {
         match self.follow_up(link).await {
             Ok(Step::Live(link)) => self.replace_when_old(&link),
             Ok(Step::ShakeHandsAnew) => self.inner.roster.await_link(&gateway),
+            Err(error @ LinkError::Overtaken) => {
+                tracing::info!(gateway, %error, "no link");
+            }
             Err(error) => self.note_failure(&gateway, &error.to_string()).await,
         }
     }

@@ -269,7 +269,17 @@ impl Fleet {
         match link.scope {
             Scope::Full => {
                 let link = Arc::new(link);
-                self.be_granted(&link).await?;
+                let (roster, gateway) = (&self.inner.roster, &link.gateway);
+                // The row says already that the link is this server's: what others forward waits.
+                let is_first = self.inner.shares.is_some() && !roster.has_link(gateway);
+                if is_first {
+                    roster.await_link(gateway);
+                }
+                let granted = self.be_granted(&link).await;
+                if granted.is_err() && is_first {
+                    roster.give_up(gateway);
+                }
+                granted?;
                 self.bring_to_life(&link).await?;
                 Ok(Step::Live(link))
             }
@@ -442,13 +452,14 @@ impl Fleet {
     fn watch_over(&self, link: &Arc<Link>) {
         let fleet = self.clone();
         let (name, session) = (link.gateway.clone(), Arc::clone(link.session()));
+        let gateway_id = link.gateway_id();
         let link = Arc::downgrade(link);
         tokio::spawn(async move {
             session.closed().await;
             if fleet.inner.roster.gone(&name, &link) {
                 tracing::warn!(gateway = name, "the link is gone");
                 let gateways = fleet.inner.repository.gateways();
-                if let Err(error) = gateways.seen(&name, clock::now()).await {
+                if let Err(error) = gateways.lost(&name, gateway_id, clock::now()).await {
                     tracing::error!(gateway = name, %error, "cannot note when it was last seen");
                 }
             }

@@ -4,9 +4,9 @@
 use portcullis_proto::gateway::v1::{GrantRequest, GrantResponse};
 use tonic::Code;
 
+use super::Fleet;
 use super::establish::{LinkError, in_time};
 use super::link::Link;
-use super::{Fleet, printable};
 use crate::repository::Grant;
 
 /// What a gateway's answer to a grant means.
@@ -71,6 +71,10 @@ impl Fleet {
             other => other,
         })?;
         let Some(highest) = answer else {
+            if self.inner.shares.is_some() {
+                let gateways = self.inner.repository.gateways();
+                gateways.knows_no_grants(link.gateway_id()).await?;
+            }
             return Ok(());
         };
         match Answer::of(&grant, &highest) {
@@ -105,13 +109,7 @@ impl Fleet {
         if own >= seen {
             return Ok(LinkError::Overtaken);
         }
-        let gateway = printable(&link.gateway);
-        tracing::error!(
-            gateway,
-            ?seen,
-            ?own,
-            "the gateway has seen what this repository has forgotten"
-        );
+        self.went_back(link, seen, own).await;
         Ok(LinkError::WentBack { seen, own })
     }
 }

@@ -116,6 +116,11 @@ impl Link {
         self.grant
     }
 
+    /// Its gateway knows no grants: it would take calls of several servers.
+    pub(super) fn is_for_one_server(&self) -> bool {
+        self.granted.get().is_none()
+    }
+
     /// Its gateway has taken the grant.
     pub(super) fn set_granted(&self) {
         // Once is enough.
@@ -173,7 +178,7 @@ impl Link {
             since: self.since,
             remote_address: self.remote_address.clone(),
             tls: self.tls,
-            for_one_server: self.granted.get().is_none(),
+            for_one_server: self.is_for_one_server(),
             description: self.description(),
             clock_ahead_ms: self.clock_ahead_ms(),
         }

@@ -25,6 +25,8 @@ mod recipient;
 mod reckoning;
 mod roster;
 mod search;
+mod shares;
+mod sharing;
 mod standings;
 mod status;
 mod suspicion;
@@ -67,6 +69,8 @@ pub use progress::{
 pub use recipient::Recipient;
 pub use reckoning::Reckoning;
 pub use roster::{Follower, Outlook};
+pub use shares::Siblings;
+pub use sharing::{LinkRow, Share, Sharing, Sibling};
 pub use status::{CallError, LinkStatus, SearchStream};
 pub use tls::{around, private_key};
 use turns::Turns;
@@ -107,6 +111,8 @@ pub struct Settings {
     pub tracer: Tracer,
     /// When this server was last seen alive; `None`: nobody shares its repository.
     pub renewals: Option<Arc<dyn Renewals>>,
+    /// The servers that share the repository; `None`: nobody does.
+    pub siblings: Option<Arc<dyn Siblings>>,
 }
 
 impl Settings {
@@ -128,6 +134,7 @@ impl Settings {
             tls: around(),
             tracer: Tracer::default(),
             renewals: None,
+            siblings: None,
         }
     }
 }
@@ -153,11 +160,18 @@ struct Inner {
     measured: Measured,
     /// Every connection over which something may be unsent, those of replaced links too.
     outgoing: Mutex<Vec<Outgoing>>,
+    /// Held once by each call that is under way.
+    under_way: Arc<()>,
+    /// Which links are this server's; `None`: all are.
+    shares: Option<shares::Shares>,
 }
 
 impl Fleet {
     /// A fleet over `repository`, without any link yet.
     pub fn new(repository: Repository, settings: Settings) -> Self {
+        let instance = repository.database().instance();
+        let siblings = settings.siblings.clone();
+        let shares = siblings.map(|siblings| shares::Shares::new(instance, siblings));
         Self {
             inner: Arc::new(Inner {
                 repository,
@@ -170,6 +184,8 @@ impl Fleet {
                 events: OnceLock::new(),
                 measured: Measured::default(),
                 outgoing: Mutex::default(),
+                under_way: Arc::default(),
+                shares,
             }),
         }
     }
@@ -249,10 +265,21 @@ impl Fleet {
         self.inner.roster.count()
     }
 
+    /// How many calls and searches are under way.
+    pub fn calls_under_way(&self) -> usize {
+        Arc::strong_count(&self.inner.under_way).saturating_sub(1)
+    }
+
     /// The live link to one gateway; `None`: there is none.
     pub fn status(&self, gateway: &str) -> Option<LinkStatus> {
         let link = self.inner.roster.standing(gateway).link?;
         Some(link.status())
+    }
+
+    /// Whether there is a link to a gateway that takes new calls, as far as can be told at once.
+    pub fn takes_calls(&self, gateway: &str) -> bool {
+        let link = self.inner.roster.standing(gateway).link;
+        link.is_some_and(|link| link.takes_calls())
     }
 
     /// Asks a gateway with a link what it is now: its connectors change while it runs. One that

@@ -250,6 +250,12 @@ impl Roster {
         slots.values().filter(|slot| slot.link.is_some()).count()
     }
 
+    /// Whether a gateway has a live link.
+    pub(super) fn has_link(&self, gateway: &str) -> bool {
+        let slots = lock(&self.slots);
+        slots.get(gateway).is_some_and(|slot| slot.link.is_some())
+    }
+
     /// Every gateway of which anything is known here.
     pub(super) fn gateways(&self) -> Vec<String> {
         lock(&self.slots).keys().cloned().collect()

@@ -40,6 +40,7 @@ impl Fleet {
             verb: call.verb_name(),
             begun: Instant::now(),
             span: self.begin(&to, &mut call),
+            under_way: Arc::clone(&self.inner.under_way),
         };
         let search = match self.link_for_call(&to, false).await {
             Ok(link) => Search {

@@ -1,6 +1,7 @@
 //! What is seen of a gateway's link, of a call without an outcome, and of a search.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
@@ -88,6 +89,8 @@ pub(super) struct Unmeasured {
     pub(super) verb: &'static str,
     pub(super) begun: Instant,
     pub(super) span: Span,
+    /// The search is one of those under way.
+    pub(super) under_way: Arc<()>,
 }
 
 impl SearchStream {
@@ -112,7 +115,9 @@ impl SearchStream {
             verb,
             begun,
             span,
+            under_way,
         } = measured;
+        drop(under_way);
         calls.ended(verb, outcome, begun.elapsed());
         span.end(outcome);
     }

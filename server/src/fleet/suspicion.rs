@@ -128,6 +128,20 @@ impl Fleet {
         self.raise_alarm(&link.gateway, alarm).await;
     }
 
+    /// A gateway has seen a later grant than this repository has given out, as it was read since.
+    pub(super) async fn went_back(&self, link: &Link, seen: (u64, u64), own: (u64, u64)) {
+        let text = format!(
+            "it has seen a later grant (generation {}, epoch {}) than this repository has given out (generation {}, epoch {}): the repository was put back to an earlier state, or a copy of it is served elsewhere. Nothing is sent to it; where no other server runs on a copy, stop all servers and run `portcullis-server repository accept-loss`",
+            seen.0, seen.1, own.0, own.1
+        );
+        let alarm = NewAlarm {
+            kind: AlarmKind::WentBack,
+            alike: String::new(),
+            text,
+        };
+        self.raise_alarm(&link.gateway, alarm).await;
+    }
+
     /// Asks a gateway that has come to live what it is, and keeps that.
     pub(super) async fn get_to_know(&self, link: &Arc<Link>) {
         if let Err(error) = in_time(link.describe()).await {

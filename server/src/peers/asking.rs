@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use super::dialling::{Dialled, dial};
-use super::{ForwardError, Forwarded, Inner, MAX_MESSAGE, lock};
+use super::{ForwardError, Forwarded, Inner, MAX_MESSAGE, is_moved, lock};
 use crate::fleet::transport::SendError;
 
 /// What each status has that a method gave: one without it was made on the way.
@@ -175,6 +175,9 @@ impl Reading {
 }
 
 fn failed(status: Status) -> ForwardError {
+    if is_moved(&status) {
+        return ForwardError::Unsent(status.message().to_owned());
+    }
     if status.metadata().contains_key(KIND) {
         return ForwardError::Refused(Box::new(status));
     }

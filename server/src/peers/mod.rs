@@ -14,6 +14,7 @@ mod asking;
 mod dialling;
 mod error;
 mod listening;
+mod moved;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -37,6 +38,7 @@ pub use asking::Answered;
 use asking::Asking;
 pub use error::ForwardError;
 use listening::Listening;
+pub use moved::{is_moved, moved};
 
 /// How often it is looked which instances still stand.
 const LOOK: Duration = Duration::from_secs(2);

@@ -25,6 +25,8 @@ pub enum AlarmKind {
     TokenInTwoHands,
     /// Two servers say that they have its link, by one and the same grant.
     TwoServers,
+    /// It has seen a later grant than the repository has given out.
+    WentBack,
     /// Its journal of calls is another one, or was put back to an earlier state.
     JournalLost,
     /// The gateway's record in the repository was changed by hand, and decides nothing.
@@ -40,6 +42,7 @@ impl AlarmKind {
             Self::TwoHosts => "two-hosts",
             Self::TokenInTwoHands => "token-in-two-hands",
             Self::TwoServers => "two-servers",
+            Self::WentBack => "went-back",
             Self::JournalLost => "journal-lost",
             Self::RecordChanged => "record-changed",
             Self::Other => "other",
@@ -51,6 +54,7 @@ impl AlarmKind {
             "two-hosts" => Self::TwoHosts,
             "token-in-two-hands" => Self::TokenInTwoHands,
             "two-servers" => Self::TwoServers,
+            "went-back" => Self::WentBack,
             "journal-lost" => Self::JournalLost,
             "record-changed" => Self::RecordChanged,
             _ => Self::Other,

@@ -326,8 +326,7 @@ impl Gateways<'_> {
     }
 
     /// As [`Self::update_at`], for a `change` that may also say that a link to the gateway lives
-    /// now: what [`Self::seen`] notes is stored with the rest, and the link is given to this
-    /// instance.
+    /// now: that it was seen is stored with the rest, and the link is given to this instance.
     ///
     /// # Errors
     /// As [`Self::update`].
@@ -361,6 +360,9 @@ impl Gateways<'_> {
                 if row.withdraws(&stored) {
                     meta::raise_authority(tx)?;
                 }
+                if row.gateway_id() != stored.gateway_id() {
+                    links::forget(tx, stored.gateway_id())?;
+                }
                 if row.first_proves(&stored) {
                     alarms::close_former(tx, &stored.name, row.gateway_id(), now)?;
                 }
@@ -368,7 +370,7 @@ impl Gateways<'_> {
                     return Ok((value, None));
                 };
                 note_seen(tx, &stored.name, seen)?;
-                let grant = links::take(tx, registration.gateway_id, instance)?;
+                let grant = links::take(tx, registration.gateway_id, instance, now)?;
                 Ok((value, Some(grant)))
             })
             .await
@@ -453,15 +455,25 @@ impl Gateways<'_> {
             .await
     }
 
-    /// A link to it lives, or lived until now: clears its last error.
+    /// A link to it lived until now: clears its last error. Where the link was this instance's, its
+    /// row says that there is none any more.
     ///
     /// # Errors
     /// [`RepositoryError`].
-    pub async fn seen(&self, name: &str, now: UnixMillis) -> Result<(), RepositoryError> {
+    pub async fn lost(
+        &self,
+        name: &str,
+        gateway: GatewayId,
+        now: UnixMillis,
+    ) -> Result<(), RepositoryError> {
         let name = name.to_owned();
+        let instance = self.repository.database.instance();
         self.repository
             .database
-            .write(move |tx| note_seen(tx, &name, now))
+            .write(move |tx| {
+                links::lost(tx, gateway, instance)?;
+                note_seen(tx, &name, now)
+            })
             .await
     }
 

@@ -18,6 +18,11 @@ impl InstanceId {
         Self(rand::rng().random())
     }
 
+    /// Of these bytes.
+    pub const fn from_array(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// As it is stored, and sent to others.
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0

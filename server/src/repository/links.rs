@@ -1,9 +1,11 @@
 //! Which instance of a server has the link to which gateway.
 
 use portcullis_common::id::GatewayId;
+use portcullis_common::rotation::{Standing, UnixMillis};
 
+use super::columns::{self, from_sql_millis, to_sql_millis};
 use super::instance::InstanceId;
-use super::sql::{Tx, params};
+use super::sql::{Row, Tx, params};
 use super::{RepositoryError, meta};
 
 /// What a gateway is told before it takes calls: it takes them only from the highest that it has
@@ -18,26 +20,60 @@ pub struct Grant {
     pub instance: [u8; 16],
 }
 
+/// The row of a gateway's link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldLink {
+    /// The instance whose it is, or was last.
+    pub holder: InstanceId,
+    /// How often it changed hands.
+    pub epoch: u64,
+    /// As far as the holder knows there is a link.
+    pub up: bool,
+    /// Since when.
+    pub since: UnixMillis,
+    /// The gateway knows no grants.
+    pub for_one_server: bool,
+}
+
+/// A gateway, and who has its link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkPlace {
+    /// Its name.
+    pub gateway: String,
+    /// Its registration.
+    pub gateway_id: GatewayId,
+    /// Where servers dial it; `None`: it dials out, or is shut out. A hint, of which no MAC is
+    /// checked: whoever dials reads it again.
+    pub dialled_at: Option<String>,
+    /// `None`: nobody has had its link yet.
+    pub link: Option<HeldLink>,
+}
+
 /// Gives the link to `instance`, which has just shaken hands with the gateway.
 pub(super) fn take(
     tx: &mut Tx<'_>,
     gateway: GatewayId,
     instance: InstanceId,
+    now: UnixMillis,
 ) -> Result<Grant, RepositoryError> {
     let gateway = gateway.to_bytes();
     let held: Option<i64> = tx.query_optional(
-        "SELECT epoch FROM links WHERE gateway_id = ?1 AND instance = ?2",
+        "SELECT epoch FROM links WHERE gateway_id = ?1 AND instance = ?2 AND up = 1",
         &params![gateway, instance],
         |row| row.get(0),
     )?;
     let epoch = match held {
         Some(epoch) => epoch,
         None => tx.query_one(
-            "INSERT INTO links (gateway_id, epoch, instance) VALUES (?1, 1, ?2)
-             ON CONFLICT (gateway_id) DO UPDATE SET epoch = links.epoch + 1,
-                instance = excluded.instance
+            "INSERT INTO links (gateway_id, epoch, instance, up, since_ms)
+             VALUES (?1, 1, ?2, 1, ?3)
+             ON CONFLICT (gateway_id) DO UPDATE SET
+                epoch = CASE WHEN links.instance = excluded.instance
+                    THEN links.epoch ELSE links.epoch + 1 END,
+                instance = excluded.instance, up = 1, since_ms = excluded.since_ms,
+                for_one_server = 0
              RETURNING epoch",
-            &params![gateway, instance],
+            &params![gateway, instance, to_sql_millis(now)],
             |row| row.get(0),
         )?,
     };
@@ -48,6 +84,19 @@ pub(super) fn take(
     })
 }
 
+/// There is no link any more, where it was this instance's.
+pub(super) fn lost(
+    tx: &mut Tx<'_>,
+    gateway: GatewayId,
+    instance: InstanceId,
+) -> Result<(), RepositoryError> {
+    tx.execute(
+        "UPDATE links SET up = 0 WHERE gateway_id = ?1 AND instance = ?2 AND up = 1",
+        &params![gateway.to_bytes(), instance],
+    )?;
+    Ok(())
+}
+
 /// The registration is gone.
 pub(super) fn forget(tx: &mut Tx<'_>, gateway: &[u8]) -> Result<(), RepositoryError> {
     let sql = "DELETE FROM links WHERE gateway_id = ?1";
@@ -56,6 +105,85 @@ pub(super) fn forget(tx: &mut Tx<'_>, gateway: &[u8]) -> Result<(), RepositoryEr
 }
 
 impl super::Gateways<'_> {
+    /// Every gateway with the row of its link, by name.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn link_places(&self) -> Result<Vec<LinkPlace>, RepositoryError> {
+        self.database()
+            .read(|tx| {
+                tx.query(
+                    "SELECT g.name, g.gateway_id, g.address, g.standing,
+                        l.instance, l.epoch, l.up, l.since_ms, l.for_one_server
+                     FROM gateways g LEFT JOIN links l ON l.gateway_id = g.gateway_id
+                     ORDER BY g.name",
+                    &[],
+                    place,
+                )
+            })
+            .await
+    }
+
+    /// The row of one gateway's link; `None`: nobody has had it yet.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn link(&self, gateway: GatewayId) -> Result<Option<HeldLink>, RepositoryError> {
+        self.database()
+            .look(move |tx| {
+                tx.query_optional(
+                    "SELECT instance, epoch, up, since_ms, for_one_server
+                     FROM links WHERE gateway_id = ?1",
+                    &params![gateway.to_bytes()],
+                    |row| held(row, 0),
+                )
+            })
+            .await
+    }
+
+    /// Has the rows of this instance say which links it has: those of `up` and not those of `down`.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn tell_links(
+        &self,
+        up: Vec<GatewayId>,
+        down: Vec<GatewayId>,
+    ) -> Result<(), RepositoryError> {
+        let instance = self.database().instance();
+        self.database()
+            .write(move |tx| {
+                for gateway in &down {
+                    lost(tx, *gateway, instance)?;
+                }
+                for gateway in &up {
+                    tx.execute(
+                        "UPDATE links SET up = 1 WHERE gateway_id = ?1 AND instance = ?2",
+                        &params![gateway.to_bytes(), instance],
+                    )?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// Notes that a gateway whose link this instance has knows no grants.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn knows_no_grants(&self, gateway: GatewayId) -> Result<(), RepositoryError> {
+        let instance = self.database().instance();
+        self.database()
+            .write(move |tx| {
+                tx.execute(
+                    "UPDATE links SET for_one_server = 1 WHERE gateway_id = ?1 AND instance = ?2",
+                    &params![gateway.to_bytes(), instance],
+                )
+                .map(drop)
+            })
+            .await
+    }
+
     /// The grant of a gateway's link as it now stands; `None`: nobody has had it yet.
     ///
     /// # Errors
@@ -80,6 +208,33 @@ impl super::Gateways<'_> {
             })
             .await
     }
+}
+
+fn place(row: &Row<'_>) -> Result<LinkPlace, RepositoryError> {
+    let gateway_id: Vec<u8> = row.get(1)?;
+    let gateway_id = GatewayId::from_bytes(&gateway_id);
+    let address: Option<String> = row.get(2)?;
+    let standing = columns::standing(row.get(3)?)?;
+    let instance: Option<InstanceId> = row.get(4)?;
+    Ok(LinkPlace {
+        gateway: row.get(0)?,
+        gateway_id: gateway_id.ok_or_else(|| RepositoryError::damaged("gateway_id"))?,
+        dialled_at: address.filter(|_| standing == Standing::Admitted),
+        link: match instance {
+            Some(_) => Some(held(row, 4)?),
+            None => None,
+        },
+    })
+}
+
+fn held(row: &Row<'_>, from: usize) -> Result<HeldLink, RepositoryError> {
+    Ok(HeldLink {
+        holder: row.get(from)?,
+        epoch: row.get::<i64>(from + 1)?.cast_unsigned(),
+        up: row.get(from + 2)?,
+        since: from_sql_millis(row.get(from + 3)?),
+        for_one_server: row.get(from + 4)?,
+    })
 }
 
 #[cfg(test)]
@@ -128,6 +283,38 @@ mod tests {
         one.accept_loss(UnixMillis(NOW.0 + 1)).await.unwrap();
         let after = shaken(one, id, true).await.unwrap();
         assert_eq!((after.generation, after.epoch), (1, 3));
+
+        // Lost, and come again: it has not changed hands.
+        gateways.lost("host1", id, NOW).await.unwrap();
+        let row = async || gateways.link(id).await.unwrap().unwrap();
+        assert_eq!((row().await.up, row().await.epoch), (false, 3));
+        assert_eq!(shaken(one, id, true).await, Some(after));
+        assert!(row().await.up);
+        // Only the holder says so.
+        two.gateways().lost("host1", id, NOW).await.unwrap();
+        two.gateways().knows_no_grants(id).await.unwrap();
+        assert!(row().await.up && !row().await.for_one_server);
+        gateways.knows_no_grants(id).await.unwrap();
+        assert!(row().await.for_one_server);
+        let places = gateways.link_places().await.unwrap();
+        assert_eq!(places.len(), 1);
+        assert_eq!(
+            (places[0].gateway.as_str(), places[0].gateway_id),
+            ("host1", id)
+        );
+        assert_eq!(places[0].link, Some(row().await));
+        assert_eq!(places[0].dialled_at, None);
+
+        // Registered anew: the row of the former registration goes with it.
+        let anew = registration(portcullis_common::id::KeyKind::Tdes);
+        let new = anew.clone();
+        let registered = gateways.update("host1", move |registration, _| {
+            registration.clone_from(&new);
+        });
+        registered.await.unwrap();
+        assert_eq!(gateways.link(id).await.unwrap(), None);
+        let id = anew.gateway_id;
+        shaken(one, id, true).await.unwrap();
 
         gateways.remove("host1", false).await.unwrap().unwrap();
         assert_eq!(gateways.grant(id).await.unwrap(), None);

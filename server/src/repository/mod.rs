@@ -107,6 +107,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0026_task_ends.sql"),
     include_str!("schema/0027_forwarders.sql"),
     include_str!("schema/0028_servers_hold.sql"),
+    include_str!("schema/0029_links_up.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
@@ -132,7 +133,7 @@ pub use gateways::{Gateway, GatewayChange, GatewayRef, Gateways, Reach};
 pub use holdings::{Holding, Holdings};
 pub use import::{ImportedGatewayKey, ImportedServerKey, KeyImport};
 pub use instance::InstanceId;
-pub use links::Grant;
+pub use links::{Grant, HeldLink, LinkPlace};
 pub use loss::Loss;
 pub use meta::Meta;
 pub use observer::{Fate, Moment, WriteObserver};

@@ -314,6 +314,19 @@ impl ServerRows {
         .await
     }
 
+    /// Has the row of an instance say that it takes no new links, and that others are to take those
+    /// that it has.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn hands_over(&self, instance: InstanceId) -> Result<(), RepositoryError> {
+        self.change(move |tx| {
+            let sql = "UPDATE servers SET drained = 1 WHERE instance = ?1";
+            tx.execute(sql, &params![instance]).map(drop)
+        })
+        .await
+    }
+
     /// Removes the row of an instance that is gone, or about to be.
     ///
     /// # Errors

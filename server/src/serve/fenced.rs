@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use crate::fleet::{Fleet, Renewals};
+use crate::fleet::{Fleet, Renewals, Sibling, Siblings};
 use crate::servers::{Fence, Member};
 
 /// How often it looks.
@@ -29,6 +29,26 @@ impl Renewals for Beats {
     fn renew(&self) -> Pin<Box<dyn Future<Output = bool> + Send>> {
         let member = self.0.clone();
         Box::pin(async move { member.renew().await })
+    }
+}
+
+/// The servers that share the repository, for who shares out links; `None`: nobody does.
+pub(super) fn siblings(member: Member) -> Option<Arc<dyn Siblings>> {
+    let has_beats = member.fence().has_beats();
+    has_beats.then(|| Arc::new(Beats(member)) as Arc<dyn Siblings>)
+}
+
+impl Siblings for Beats {
+    fn all(&self) -> Vec<Sibling> {
+        let own = Sibling {
+            instance: self.0.instance(),
+            leaves: self.0.leaves(),
+        };
+        let others = self.0.others().into_iter().map(|seen| Sibling {
+            instance: seen.row.instance,
+            leaves: seen.row.drained,
+        });
+        others.chain([own]).collect()
     }
 }
 

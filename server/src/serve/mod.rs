@@ -31,6 +31,7 @@ use crate::keys::memory;
 use crate::keys::protection::ProtectionError;
 use crate::keys::{AuthorityError, KeyringError};
 use crate::repository::{Load, RepositoryError};
+use crate::servers::Member;
 use crate::services::Services;
 use crate::watch::Watch;
 pub use inspect::Inspection;
@@ -156,6 +157,7 @@ pub async fn serve(
     settings.tracer = start_tracing(&config);
     settings.tls.load(config.tls.as_ref())?;
     settings.renewals = member.clone().and_then(fenced::renewals);
+    settings.siblings = member.clone().and_then(fenced::siblings);
     let fleet = Fleet::new(repository.clone(), settings);
     let recorded = tokio::spawn(events::record(fleet.events(), audit.clone()));
     fleet.start(dial_out).await?;
@@ -186,6 +188,7 @@ pub async fn serve(
         tokio::spawn(watchdog::beat(manager.clone(), services.clone())),
         tokio::spawn(services.withdrawals.clone().follow()),
         tokio::spawn(left::take_over(services.clone())),
+        tokio::spawn(share_out(services.fleet.clone())),
     ];
     let ended = async {
         match &member {
@@ -197,6 +200,7 @@ pub async fn serve(
         let fleet = services.fleet.clone();
         member.tells(move || Load {
             links: fleet.count() as u64,
+            calls: fleet.calls_under_way() as u64,
             ..Load::default()
         });
         beside.push(tokio::spawn(fenced::watch(
@@ -207,7 +211,7 @@ pub async fn serve(
     manager.ready();
     let shutdown = async {
         tokio::select! {
-            () = shutdown => {}
+            () = shutdown => hand_over(member.as_ref(), &services.fleet).await,
             () = ended => {
                 services.peers.close().await;
                 services.fleet.close_all().await;
@@ -237,6 +241,19 @@ pub async fn serve(
     Ok(served?)
 }
 
+async fn share_out(fleet: Fleet) {
+    fleet.share_out().await;
+}
+
+/// The other servers take this one's links before it goes, while it still answers and carries out
+/// what it is asked.
+async fn hand_over(member: Option<&Member>, fleet: &Fleet) {
+    if let Some(member) = member {
+        member.hand_over().await;
+    }
+    fleet.hand_over().await;
+}
+
 /// Opens the repository as one of its servers. While that has to wait, a service manager takes it
 /// for started: it stands by, which is what it is there for.
 async fn come(
@@ -255,7 +272,7 @@ async fn come(
         manager.status(&what);
         manager.alive();
     };
-    let unlocked = Unlocked::join(config, Some(lock), waits.then_some(&waiting as _)).await;
+    let unlocked = Unlocked::join(config, lock, waits.then_some(&waiting as _)).await;
     if told.load(Ordering::Relaxed) {
         manager.status("");
     }

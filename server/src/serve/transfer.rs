@@ -249,7 +249,7 @@ pub async fn accept_loss(
     reason: &str,
 ) -> Result<Loss, TransferError> {
     let lock = own(config)?;
-    let unlocked = Unlocked::join(config, Some(&lock), None).await?;
+    let unlocked = Unlocked::open_locked(config, &lock).await?;
     let accepted = go_on(&unlocked, config, who, reason).await;
     unlocked.close().await;
     accepted

@@ -47,7 +47,16 @@ impl Unlocked {
     /// # Errors
     /// [`ServeError`].
     pub async fn open(config: &Config) -> Result<Self, ServeError> {
-        Self::join(config, None, None).await
+        Self::serve(config, Arrival::alone(config, None), None, None).await
+    }
+
+    /// As [`Self::open`], for a program that holds this lock file.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn open_locked(config: &Config, lock: &DataDirLock) -> Result<Self, ServeError> {
+        let arrival = Arrival::alone(config, lock.identity());
+        Self::serve(config, arrival, None, None).await
     }
 
     /// As [`Self::open`]; `observer` decides on every write from now on.
@@ -58,21 +67,21 @@ impl Unlocked {
         config: &Config,
         observer: Arc<dyn WriteObserver>,
     ) -> Result<Self, ServeError> {
-        let arrival = Arrival::of(config, None);
-        Self::serve(config, arrival, None, Some(observer)).await
+        Self::serve(config, Arrival::alone(config, None), None, Some(observer)).await
     }
 
-    /// As [`Self::open`], for a server that holds this lock file. `waiting` is told for whom it
-    /// waits; without it, a server that is at work is not waited for.
+    /// As [`Self::open`], for a server that holds this lock file, beside others where they reach
+    /// one another. `waiting` is told for whom it waits; without it, a server that is at work is
+    /// not waited for.
     ///
     /// # Errors
     /// [`ServeError`].
     pub async fn join(
         config: &Config,
-        lock: Option<&DataDirLock>,
+        lock: &DataDirLock,
         waiting: Option<Waiting<'_>>,
     ) -> Result<Self, ServeError> {
-        let arrival = Arrival::of(config, lock.and_then(DataDirLock::identity));
+        let arrival = Arrival::of(config, lock.identity());
         Self::serve(config, arrival, waiting, None).await
     }
 

@@ -16,10 +16,19 @@ const AWAY: Duration = Duration::from_secs(3);
 /// Told again and again for whom a server waits that another one keeps from joining.
 pub type Waiting<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
-/// Whether a server that is at work keeps another one from joining: one at a time serves a
-/// repository, and others stand by.
-pub(super) fn bars(_at_work: &ServerRow) -> bool {
-    true
+/// A server that is to join.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own<'a> {
+    /// Where others would reach it; empty: nowhere.
+    pub(super) advertised: &'a str,
+    /// Tells the lock file that it holds from any other.
+    pub(super) lock_file: Option<&'a [u8]>,
+}
+
+/// Whether a server that is at work keeps one from joining that would be reached at an address: one
+/// at a time serves a repository, and others stand by.
+pub(super) fn bars(_advertised: &str) -> fn(&ServerRow) -> bool {
+    |_| true
 }
 
 /// Returns when nobody keeps a server from joining. One whose beat stands is ended; so is a former
@@ -32,16 +41,17 @@ pub(super) fn bars(_at_work: &ServerRow) -> bool {
 pub(super) async fn wait(
     rows: &ServerRows,
     store: &Store,
-    lock_file: Option<&[u8]>,
+    own: Own<'_>,
     waiting: Option<Waiting<'_>>,
 ) -> Result<(), RepositoryError> {
+    let lock_file = own.lock_file;
     let had_it = |row: &&ServerRow| lock_file.is_some() && row.lock_file.as_deref() == lock_file;
     for row in rows.list().await?.iter().filter(had_it) {
         rows.remove(row.instance).await?;
     }
     let (mut watcher, mut last) = (Watcher::default(), None);
     loop {
-        let by = match (look(rows, &mut watcher).await, last.take()) {
+        let by = match (look(rows, own, &mut watcher).await, last.take()) {
             (Ok(None), _) => return Ok(()),
             (Ok(Some(by)), _) => by,
             // It may be back before the others are.
@@ -73,12 +83,14 @@ pub(super) async fn wait(
 /// left.
 async fn look(
     rows: &ServerRows,
+    own: Own<'_>,
     watcher: &mut Watcher,
 ) -> Result<Option<ServerRow>, RepositoryError> {
     let asked = Instant::now();
     let mut found = rows.list().await?;
     let answered = Instant::now();
-    found.retain(bars);
+    let bars = bars(own.advertised);
+    found.retain(|row| bars(row));
     let beats = found.iter().map(|row| (row.instance, row.beat));
     for (instance, beat) in watcher.saw(asked, answered, beats) {
         if super::end(rows, instance, beat).await? {

@@ -69,6 +69,14 @@ impl Arrival {
             lock_file,
         }
     }
+
+    /// What has the repository of a configuration to itself: whatever is no running server.
+    pub fn alone(config: &Config, lock_file: Option<Vec<u8>>) -> Self {
+        Self {
+            advertised: String::new(),
+            ..Self::of(config, lock_file)
+        }
+    }
 }
 
 /// Another server, as this one saw it last.
@@ -103,6 +111,8 @@ struct Inner {
     /// Changes with each beat that is acknowledged.
     acknowledged: watch::Sender<()>,
     beating: Mutex<Option<AbortHandle>>,
+    /// It takes no new links.
+    leaves: AtomicBool,
 }
 
 /// Opens a repository to serve it: waits until nobody is in the way, puts in the row of this
@@ -125,8 +135,11 @@ pub async fn open(
         return Ok((database, member));
     };
     let fence = Fence::shared();
-    let lock_file = arrival.lock_file.clone();
-    joining::wait(&rows, store, lock_file.as_deref(), waiting).await?;
+    let own = joining::Own {
+        advertised: &arrival.advertised,
+        lock_file: arrival.lock_file.as_deref(),
+    };
+    joining::wait(&rows, store, own, waiting).await?;
     let database = Database::serve(store, Arc::new(fence.clone()), observer).await?;
     let member = Member::new(rows, fence, arrival, &database);
     match member.join(store, waiting).await {
@@ -166,6 +179,7 @@ impl Member {
                 wanted: Arc::default(),
                 acknowledged: watch::Sender::new(()),
                 beating: Mutex::default(),
+                leaves: AtomicBool::new(false),
             }),
         }
     }
@@ -207,7 +221,7 @@ impl Member {
             lock_file: own.lock_file.clone(),
             started: own.started,
             load: self.inner.load(),
-            drained: false,
+            drained: self.leaves(),
             seen: 0,
         }
     }
@@ -273,6 +287,23 @@ impl Member {
         }
     }
 
+    /// Whether it takes no new links.
+    pub fn leaves(&self) -> bool {
+        self.inner.leaves.load(Ordering::Acquire)
+    }
+
+    /// It is about to end, and takes no new links: its row says so, and the others take those that
+    /// it has.
+    pub async fn hand_over(&self) {
+        self.inner.leaves.store(true, Ordering::Release);
+        if self.inner.fence.has_beats() && !self.inner.fence.is_gone() {
+            let told = self.inner.rows.hands_over(self.instance()).await;
+            if let Err(error) = told {
+                tracing::warn!(%error, "the other servers do not know that this one is about to end");
+            }
+        }
+    }
+
     /// Resolves when its row is gone: another server has ended it. It does nothing any more then.
     pub async fn gone(&self) {
         let mut gone = self.inner.gone.subscribe();
@@ -333,15 +364,28 @@ impl Member {
         let inner = &self.inner;
         loop {
             let sent = Instant::now();
-            let joined = inner.rows.join(inner.own.clone(), joining::bars).await?;
+            let bars = joining::bars(&inner.own.advertised);
+            let joined = inner.rows.join(inner.own.clone(), bars).await?;
             if joined.is_none() {
                 inner.fence.renewed(sent);
                 break;
             }
             // Another one was faster.
             let lock_file = inner.own.lock_file.as_deref();
-            joining::wait(&inner.rows, store, lock_file, waiting).await?;
+            let own = joining::Own {
+                advertised: &inner.own.advertised,
+                lock_file,
+            };
+            joining::wait(&inner.rows, store, own, waiting).await?;
         }
+        // Those that are there from before its first beat on.
+        let mut others = inner.rows.list().await?;
+        others.retain(|row| row.instance != inner.own.instance);
+        let seen = others.into_iter().map(|row| Seen {
+            row,
+            age: Duration::ZERO,
+        });
+        *lock(&inner.seen) = seen.collect();
         let beating = tokio::spawn(beats::keep(Arc::downgrade(inner)));
         *lock(&inner.beating) = Some(beating.abort_handle());
         Ok(())

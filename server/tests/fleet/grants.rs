@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use portcullis_proto::gateway::v1::GrantResponse;
-use portcullis_server::fleet::Renewals;
-use portcullis_server::repository::{AlarmKind, Reach};
+use portcullis_server::fleet::{Renewals, Sibling, Siblings};
+use portcullis_server::repository::{AlarmKind, InstanceId, Reach};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -116,15 +116,16 @@ async fn a_gateway_that_has_seen_a_higher_grant_gets_no_link_and_the_reason_is_t
     assert!(is_unavailable(&outcome.unwrap()));
     assert_eq!(gateway.calls(), 0);
 
+    let kinds = async || -> Vec<_> {
+        let gateways = server.repository.gateways();
+        let alarms = gateways.alarms(Some("host1"), false).await.unwrap();
+        alarms.into_iter().map(|alarm| alarm.kind).collect()
+    };
+    assert_eq!(kinds().await, [AlarmKind::WentBack]);
+
     gateway.has_seen(seen(own.epoch, vec![7; 16]));
     error("another server gave the gateway the same grant").await;
-    let gateways = server.repository.gateways();
-    let alarm = gateways
-        .alarms(Some("host1"), false)
-        .await
-        .unwrap()
-        .remove(0);
-    assert_eq!(alarm.kind, AlarmKind::TwoServers);
+    assert!(kinds().await.contains(&AlarmKind::TwoServers));
 
     gateway.has_seen(seen(own.epoch - 1, vec![7; 16]));
     error("its answer is a lower one").await;
@@ -149,6 +150,46 @@ async fn a_gateway_of_an_earlier_version_gets_its_calls_and_is_named() {
         .await;
     let outcome = server.fleet.execute("host1", call("c1", ANSWERS)).await;
     assert!(is_done(&outcome.unwrap()));
+}
+
+/// Other servers, which stand as the test says.
+#[derive(Debug, Default)]
+struct Others(Mutex<Vec<Sibling>>);
+
+impl Siblings for Others {
+    fn all(&self) -> Vec<Sibling> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_of_an_earlier_version_gets_calls_while_a_single_server_stands() {
+    let others = Arc::<Others>::default();
+    let server = Server::start_among(Arc::clone(&others) as _).await;
+    let token = server.add("host1", Reach::DialOut, false).await;
+    let gateway = FakeGateway::with_token(&token);
+    gateway.grants_not();
+    gateway.dial(server.dial_out, "host1");
+    server.until_connected("host1").await;
+    let places = server.repository.gateways().link_places().await.unwrap();
+    assert!(places[0].link.unwrap().for_one_server);
+    let outcome = server.fleet.execute("host1", call("c1", ANSWERS)).await;
+    assert!(is_done(&outcome.unwrap()));
+    let other = Sibling {
+        instance: InstanceId::random(),
+        leaves: false,
+    };
+    others.0.lock().unwrap().push(other);
+    let outcome = server.fleet.execute("host1", call("c2", ANSWERS)).await;
+    let outcome = outcome.unwrap();
+    assert!(is_unavailable(&outcome), "{outcome:?}");
+    assert!(format!("{outcome:?}").contains("too old for several servers"));
+    // It is watched all the same.
+    server.fleet.ping("host1").await.unwrap();
+    others.0.lock().unwrap().clear();
+    let outcome = server.fleet.execute("host1", call("c3", ANSWERS)).await;
+    assert!(is_done(&outcome.unwrap()));
+    assert_eq!(gateway.calls(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -209,7 +209,6 @@ fn request(method: &str) -> Forwarded {
         subject: Subject {
             name: "alice (1001)".to_owned(),
             uid: Some(1001),
-            permissions: Vec::new(),
         },
         message: Zeroizing::new(b"a password".to_vec()),
         traceparent: String::new(),

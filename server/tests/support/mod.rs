@@ -16,7 +16,7 @@ use portcullis_proto::gateway::v1::{Call, Test, call};
 use portcullis_server::audit::AuditLog;
 use portcullis_server::config::Config;
 use portcullis_server::fleet::{
-    Fleet, Progress, ProgressStream, Push, Renewals, Rotation, Settings,
+    Fleet, Progress, ProgressStream, Push, Renewals, Rotation, Settings, Siblings,
 };
 use portcullis_server::repository::{Reach, Repository};
 use portcullis_server::serve::Unlocked;
@@ -51,6 +51,12 @@ impl Server {
     /// One that shares its repository, and is seen alive by these.
     pub(crate) async fn start_sharing(renewals: Arc<dyn Renewals>) -> Self {
         let shared = |settings: &mut Settings| settings.renewals = Some(renewals);
+        Self::start_as(|_| (), shared).await
+    }
+
+    /// One that shares its repository with these.
+    pub(crate) async fn start_among(siblings: Arc<dyn Siblings>) -> Self {
+        let shared = |settings: &mut Settings| settings.siblings = Some(siblings);
         Self::start_as(|_| (), shared).await
     }
 

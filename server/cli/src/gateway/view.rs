@@ -27,7 +27,7 @@ impl Listed for Gateway {
         vec![
             self.name.clone(),
             state_word(self).to_owned(),
-            if self.connected { "up" } else { "down" }.to_owned(),
+            link_word(self),
             key_word(self).to_owned(),
             way(self),
             self.version.clone(),
@@ -50,13 +50,18 @@ impl View for Gateway {
             let since = age(self.connected_since_unix_ms, now)
                 .map(|age| format!(", opened {age}"))
                 .unwrap_or_default();
-            format!("connected{since}")
+            let server = match self.server.as_str() {
+                "" => String::new(),
+                server => format!(" to server {server}"),
+            };
+            format!("connected{server}{since}")
         } else {
             "not connected".to_owned()
         };
         let around = if self.tls { ", TLS 1.3 around it" } else { "" };
+        // What another server has is known there.
         let session =
-            (self.connected).then(|| format!("{} mode, {}{around}", self.mode, self.suite));
+            (!self.mode.is_empty()).then(|| format!("{} mode, {}{around}", self.mode, self.suite));
         let tls = self.require_tls.then(|| "compulsory".to_owned());
         let next_attempt = time_and_age(self.next_attempt_unix_ms, now).map(|time| {
             format!(
@@ -64,7 +69,7 @@ impl View for Gateway {
                 self.name
             )
         });
-        let session_key = self.connected.then(|| self.session_key_id.clone());
+        let session_key = Some(self.session_key_id.clone());
         facts([
             ("gateway", Some(self.name.clone())),
             ("id", Some(self.gateway_id.clone())),
@@ -112,11 +117,11 @@ impl View for Gateway {
             .collect();
         let session = self.connected.then(|| {
             json!({
-                "mode": self.mode,
-                "suite": self.suite,
-                "key_id": self.session_key_id,
+                "mode": some(&self.mode),
+                "suite": some(&self.suite),
+                "key_id": some(&self.session_key_id),
                 "since": rfc3339(self.connected_since_unix_ms),
-                "remote_address": self.remote_address,
+                "remote_address": some(&self.remote_address),
                 "tls": self.tls,
             })
         });
@@ -129,6 +134,7 @@ impl View for Gateway {
             "require_tls": self.require_tls,
             "groups": self.groups,
             "connected": self.connected,
+            "server": some(&self.server),
             "session": session,
             "last_proved_key_id": some(&self.last_proved_key_id),
             "synchronized": self.synchronized,
@@ -252,6 +258,15 @@ fn clock(ahead_ms: i64) -> String {
     }
 }
 
+/// Whether there is a link, and which of several servers has it.
+fn link_word(gateway: &Gateway) -> String {
+    match (gateway.connected, gateway.server.as_str()) {
+        (false, _) => "down".to_owned(),
+        (true, "") => "up".to_owned(),
+        (true, server) => format!("up ({server})"),
+    }
+}
+
 fn attention(gateway: &Gateway) -> String {
     let alarms = match gateway.alarms.len() {
         0 => None,
@@ -265,8 +280,10 @@ fn attention(gateway: &Gateway) -> String {
         (error, true) => Some(format!("at its new address: {}", short_cause(error))),
     };
     let apart = gateway.clock_ahead_ms.filter(|ahead| is_apart(*ahead));
+    let too_old = gateway.for_one_server && !gateway.server.is_empty();
     [
         alarms,
+        too_old.then(|| "too old for several servers".to_owned()),
         apart.map(|ahead| format!("clock {}", difference(ahead))),
         error,
     ]
@@ -456,6 +473,7 @@ mod tests {
                 "dial_out": false,
                 "groups": ["canary"],
                 "connected": true,
+                "server": null,
                 "session": {
                     "mode": "secure",
                     "suite": "TDES-CTR-HMAC-SHA256",

@@ -7,14 +7,16 @@ use portcullis_proto::grpc::{Bytes, Replies};
 use tonic::Status;
 
 use super::errors::kinded;
+use super::identity::{Identities, Peer};
 use super::methods::{Methods, Origin, Serve};
 use crate::access::Caller;
-use crate::peers::{Answers, Forwarded};
+use crate::peers::{Answers, Forwarded, is_moved};
 use crate::services::Services;
 
 /// Carries out what other servers forward.
 pub struct ForwardedRequests {
     methods: Methods,
+    identities: Arc<Identities>,
     services: Arc<Services>,
 }
 
@@ -23,6 +25,7 @@ impl ForwardedRequests {
     pub fn new(services: &Services) -> Self {
         Self {
             methods: Methods::new(),
+            identities: Arc::new(Identities::new(services.live.clone())),
             services: Arc::new(services.clone()),
         }
     }
@@ -45,16 +48,26 @@ impl Answers for ForwardedRequests {
                 message,
             )))));
         };
-        let mut caller = Caller::of_peer(&subject);
-        caller.trace = traceparent.parse().ok();
-        let from = Origin {
-            services: Arc::clone(&self.services),
-            caller,
-            forwarded: true,
-        };
-        let serving = serve(from, Bytes::copy_from_slice(&message));
+        let identities = Arc::clone(&self.identities);
+        let services = Arc::clone(&self.services);
         Box::pin(async move {
-            let replies = serving.await.map_err(kinded)?;
+            let peer = subject.uid.map(|uid| Peer {
+                uid: Some(uid),
+                gid: None,
+            });
+            let here = identities.caller(peer).await;
+            let mut caller = Caller::of_peer(&subject, here);
+            caller.trace = traceparent.parse().ok();
+            let from = Origin {
+                services,
+                caller,
+                forwarded: true,
+            };
+            let serving = serve(from, Bytes::copy_from_slice(&message));
+            let replies = serving.await.map_err(|status| match is_moved(&status) {
+                true => status,
+                false => kinded(status),
+            })?;
             Ok(kinded_replies(replies))
         })
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use portcullis_proto::grpc::Replies;
 use prost::Message;
+use tokio::time::sleep;
 use tokio_stream::StreamExt as _;
 use tonic::Status;
 use tonic::codegen::BoxFuture;
@@ -13,9 +14,10 @@ use tonic::codegen::BoxFuture;
 use super::errors::{broke_off, kinded};
 use crate::access::Caller;
 use crate::admin::{
-    Answer, Encoded, FromMessage, Front, Messages, Method, Plan, Request, dispatch, forward,
-    offer_all,
+    AGAIN_AFTER, AdminError, Answer, Encoded, FromMessage, Front, Messages, Method, Plan, Request,
+    ThroughLink, dispatch, forward, has_moved, offer_all,
 };
+use crate::peers::moved;
 use crate::services::Services;
 
 /// What stands before a method's name in its path.
@@ -116,23 +118,49 @@ fn one<R: FromMessage>(from: Origin, encoded: Bytes) -> Answering {
             }
             return answers(from, request).await;
         };
-        if from.forwarded {
-            return answers(from, request).await;
-        }
-        let about = request.about();
-        let forwarded = forward(&from.services, &from.caller, R::METHOD, about, &through);
-        match Box::pin(forwarded).await? {
-            Some(answers) => Ok(replies(answers)),
-            // As it would have been forwarded: what was lost on the way is known by its id.
-            None => {
-                answers(
-                    from,
-                    decoded::<R>(Bytes::copy_from_slice(&through.message))?,
-                )
-                .await
+        Box::pin(through_link(from, request, &through)).await
+    })
+}
+
+/// Carries out what goes through the link to a gateway, wherever that is: links change hands.
+async fn through_link<R: FromMessage>(
+    from: Origin,
+    mut request: R,
+    through: &ThroughLink,
+) -> Result<Replies<Bytes>, Status> {
+    let Origin {
+        services,
+        caller,
+        forwarded,
+    } = from;
+    let mut waits = AGAIN_AFTER.into_iter();
+    loop {
+        if !forwarded {
+            let about = request.about();
+            let forwarding = forward(&services, &caller, R::METHOD, about, through);
+            if let Some(answers) = Box::pin(forwarding).await? {
+                return Ok(replies(answers));
             }
         }
-    })
+        // As it would have been forwarded: what was lost on the way is known by its id.
+        let same = || decoded::<R>(Bytes::copy_from_slice(&through.message));
+        let answer = dispatch(&services, caller.clone(), same()?).await;
+        let found_none = match &answer {
+            Ok(answer) => R::found_no_link(answer),
+            Err(error) => through.may_be_repeated() && matches!(error, AdminError::Unavailable(_)),
+        };
+        if !found_none || !has_moved(&services, through).await.unwrap_or(false) {
+            return Ok(encoded(answer?));
+        }
+        if forwarded {
+            return Err(moved());
+        }
+        let Some(wait) = waits.next() else {
+            return Ok(encoded(answer?));
+        };
+        sleep(wait).await;
+        request = same()?;
+    }
 }
 
 fn decoded<R: FromMessage>(encoded: Bytes) -> Result<R, Status> {
@@ -163,7 +191,10 @@ where
 
 async fn answers<R: Request>(from: Origin, request: R) -> Result<Replies<Bytes>, Status> {
     let answer = dispatch(&from.services, from.caller, request).await?;
+    Ok(encoded(answer))
+}
+
+fn encoded(answer: impl Answer) -> Replies<Bytes> {
     let answers = answer.messages();
-    let answers = answers.map(|message| Ok(message?.encode_to_vec().into()));
-    Ok(Box::pin(answers))
+    Box::pin(answers.map(|message| Ok(message?.encode_to_vec().into())))
 }

@@ -293,7 +293,8 @@ async fn alarms_are_kept_newest_first_and_bounded() {
     gateways.failed("host1", "no route").await.unwrap();
     let failed = gateways.find("host1").await.unwrap().unwrap();
     assert_eq!(failed.last_error.as_deref(), Some("no route"));
-    gateways.seen("host1", NOW.plus(5)).await.unwrap();
+    let id = failed.registration.gateway_id;
+    gateways.lost("host1", id, NOW.plus(5)).await.unwrap();
     let seen = gateways.find("host1").await.unwrap().unwrap();
     assert_eq!((seen.last_error, seen.last_seen), (None, Some(NOW.plus(5))));
 }

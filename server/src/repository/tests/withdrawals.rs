@@ -30,7 +30,8 @@ async fn what_is_withdrawn_raises_the_version_and_what_is_granted_does_not() {
         let added = gateways.add(name, Reach::DialOut, &token, NOW);
         added.await.unwrap();
     }
-    gateways.seen("host1", NOW).await.unwrap();
+    let id = registration(KeyKind::Tdes).gateway_id;
+    gateways.lost("host1", id, NOW).await.unwrap();
     let change = GatewayChange {
         add_groups: vec!["web".to_owned()],
         ..GatewayChange::default()

@@ -14,7 +14,8 @@
 //! database is away, fails over, and loses what it had acknowledged. What the product decides
 //! without I/O, it decides here, too: [`Fence`](portcullis_server::servers::Fence),
 //! [`Watcher`](portcullis_server::servers::Watcher),
-//! [`Reckoning`](portcullis_server::fleet::Reckoning). What must hold is checked as things happen,
+//! [`Reckoning`](portcullis_server::fleet::Reckoning),
+//! [`Sharing`](portcullis_server::fleet::Sharing). What must hold is checked as things happen,
 //! and that all which was accepted has an end once nothing breaks any more.
 //!
 //! [`Fault`] breaks one rule, to show that the simulation would notice.

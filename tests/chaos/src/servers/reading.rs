@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use portcullis_server::fleet::Reckoning;
+use portcullis_common::id::GatewayId;
+use portcullis_server::fleet::{LinkRow, Reckoning, Share, Sibling};
 use portcullis_server::repository::{Beat, InstanceId};
 use portcullis_server::servers::ENDED_AFTER;
 
@@ -98,11 +99,9 @@ impl World {
         let others: Vec<_> = others
             .map(|(instance, row)| (*instance, row.beat))
             .collect();
-        let named = others.iter().filter_map(|(instance, beat)| {
-            let instance = InstanceId::from_bytes(&bytes(*instance))?;
-            Some((instance, Beat::from(bytes(*beat))))
-        });
-        let stands = life.watcher.saw(sent, clock, named);
+        let beats = others.iter();
+        let beats = beats.map(|(instance, beat)| (named(*instance), Beat::from(bytes(*beat))));
+        let stands = life.watcher.saw(sent, clock, beats);
         let stands: BTreeSet<_> = stands.into_iter().map(|(id, _)| id.to_bytes()).collect();
         let mut stopped = others.clone();
         stopped.retain(|(instance, _)| stands.contains(&bytes(*instance)));
@@ -185,10 +184,27 @@ impl World {
         }
     }
 
+    /// Whether a holder says that it has a link: it does so as soon as it knows.
+    fn has_link(&self, holder: Instance, gateway: usize) -> bool {
+        let mut lives = self.servers.iter().filter_map(|it| it.life.as_ref());
+        lives.any(|life| life.instance == holder && life.links.contains_key(&gateway))
+    }
+
     /// Dials the gateways that are this server's.
     pub(super) fn shares_out(&mut self, server: usize, stored: &Stored) {
         let clock = self.clock(server);
+        if let Some(life) = self.life(server) {
+            let stand = stored.rows.keys().map(|instance| Sibling {
+                instance: named(*instance),
+                leaves: false,
+            });
+            life.sharing.stand(stand);
+        }
         for gateway in 0..self.gateways.len() {
+            let row = stored.links.get(&gateway).map(|(_, holder)| LinkRow {
+                holder: named(*holder),
+                up: self.has_link(*holder, gateway),
+            });
             let roves = self.mood.roves > 0.0 && self.chance(self.mood.roves);
             let up = self.gateways[gateway].up && !self.apart.contains(&(server, gateway));
             let boot = self.gateways[gateway].boot;
@@ -197,22 +213,15 @@ impl World {
             let Some(life) = self.life(server) else {
                 return;
             };
-            let weight = |it: &Instance| (*it ^ gateway as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let first = stored.rows.keys().max_by_key(|it| weight(it));
-            // Who holds it dials, too: others send it their calls.
-            let holds = stored
-                .links
-                .get(&gateway)
-                .is_some_and(|(_, it)| *it == life.instance);
-            let own = holds || first == Some(&life.instance);
             let may = life.fence.may_dispatch(clock);
-            let row = stored.links.get(&gateway).map(|(_, holder)| *holder);
-            let is_lost = row.is_some_and(|it| it != life.instance && !stored.stands(it));
-            if let Some(live) = life.live(gateway).filter(|_| is_lost) {
-                // Whom the row names came after this link, and is gone: nobody finds this one.
+            let live = life.live(gateway);
+            let id = GatewayId::from_array(bytes(gateway as u64));
+            let share = life.sharing.share(id, row, live.is_some(), clock);
+            if let (Some(live), Share::Renew) = (live, share) {
                 self.server_ends(live);
                 continue;
             }
+            let own = share != Share::Leave;
             if life.links.contains_key(&gateway) || !up || !may || !(own || roves) {
                 continue;
             }
@@ -241,6 +250,11 @@ impl World {
             self.sends_server(session, ToServer::Up);
         }
     }
+}
+
+/// An instance as the product names it.
+pub(super) const fn named(instance: Instance) -> InstanceId {
+    InstanceId::from_array(bytes(instance))
 }
 
 /// A number as one of the product's ids.

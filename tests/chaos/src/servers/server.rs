@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
-use portcullis_server::fleet::Reckoning;
+use portcullis_server::fleet::{Reckoning, Sharing};
 use portcullis_server::servers::{Fence, Watcher};
 
 use super::Fault;
 use super::clock::Clock;
 use super::database::{CallId, ChangeId, Head, Instance, Op, Stored, Told};
+use super::reading::named;
 use super::session::{Grant, Session};
 use super::world::{Event, World};
 
@@ -117,6 +118,7 @@ pub(super) struct Life {
     pub(super) tried: Vec<u64>,
     pub(super) beating: bool,
     pub(super) fence: Fence,
+    pub(super) sharing: Sharing,
     pub(super) watcher: Watcher,
     pub(super) first_seen: BTreeMap<Instance, Instant>,
     pub(super) connection: Option<u64>,
@@ -138,8 +140,9 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(instance: Instance) -> Self {
+    pub(super) fn new(instance: Instance, now: Instant) -> Self {
         Self {
+            sharing: Sharing::new(named(instance), now),
             instance,
             joined: false,
             beat: instance,
@@ -221,11 +224,11 @@ impl World {
 
     pub(super) fn begins(&mut self, server: usize) {
         let instance = self.number();
-        let clock = self.now;
+        let (clock, shows) = (self.now, self.clock(server));
         self.note(|| format!("server {server} is instance {instance}"));
         let it = &mut self.servers[server];
         it.run += 1;
-        it.life = Some(Life::new(instance));
+        it.life = Some(Life::new(instance, shows));
         let run = it.run;
         for (step, within) in [(Step::Connect, 100), (Step::Poll, POLL), (Step::Beat, BEAT)] {
             let at = clock + self.within(0, within);
