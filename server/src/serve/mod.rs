@@ -263,8 +263,14 @@ async fn come(
     manager: &ServiceManager,
 ) -> Result<Unlocked, ServeError> {
     let told = AtomicBool::new(false);
+    let why = match config.peers {
+        None => "this configuration has no [peers], without which it does not work beside others",
+        Some(_) => {
+            "it has no [peers] in its configuration, without which others do not work beside it"
+        }
+    };
     let waiting = |by: &str| {
-        let what = format!("standing by: the server {by} is at work on the repository");
+        let what = format!("standing by: the server {by} is at work on the repository; {why}");
         if !told.swap(true, Ordering::Relaxed) {
             tracing::info!("{what}");
             manager.ready();

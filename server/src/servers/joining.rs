@@ -25,10 +25,13 @@ pub(super) struct Own<'a> {
     pub(super) lock_file: Option<&'a [u8]>,
 }
 
-/// Whether a server that is at work keeps one from joining that would be reached at an address: one
-/// at a time serves a repository, and others stand by.
-pub(super) fn bars(_advertised: &str) -> fn(&ServerRow) -> bool {
-    |_| true
+/// Whether a server that is at work keeps one from joining that would be reached at `advertised`:
+/// servers work beside one another where each reaches the others.
+pub(super) fn bars(advertised: &str) -> fn(&ServerRow) -> bool {
+    match advertised.is_empty() {
+        true => |_| true,
+        false => |at_work| at_work.advertised.is_empty(),
+    }
 }
 
 /// Returns when nobody keeps a server from joining. One whose beat stands is ended; so is a former
@@ -90,7 +93,7 @@ async fn look(
     let mut found = rows.list().await?;
     let answered = Instant::now();
     let bars = bars(own.advertised);
-    found.retain(|row| bars(row));
+    found.retain(bars);
     let beats = found.iter().map(|row| (row.instance, row.beat));
     for (instance, beat) in watcher.saw(asked, answered, beats) {
         if super::end(rows, instance, beat).await? {

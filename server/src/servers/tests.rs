@@ -67,8 +67,16 @@ pub(crate) async fn beside(store: &Store, name: &str) -> (Database, Member) {
 fn arrival(name: &str, lock_file: Option<&[u8]>) -> Arrival {
     Arrival {
         name: name.to_owned(),
-        advertised: "host:9280".to_owned(),
+        advertised: String::new(),
         lock_file: lock_file.map(<[u8]>::to_vec),
+    }
+}
+
+/// The same of one that others reach.
+fn reached(name: &str) -> Arrival {
+    Arrival {
+        advertised: format!("{name}:9282"),
+        ..arrival(name, Some(name.as_bytes()))
     }
 }
 
@@ -92,12 +100,13 @@ async fn in_a_file_there_is_the_row_of_the_last_start_and_no_beat() {
     assert!(first.fence().may_dispatch(Instant::now()) && !first.fence().has_beats());
     // One that was killed.
     database.close().await;
-    let (database, second) = site.come("two", None).await.unwrap();
+    let second = open(&site.store, reached("two"), None, None).await;
+    let (database, second) = second.unwrap();
     let found = rows(&database, &second).await;
     assert_eq!(found.len(), 1);
     let row = found.first().unwrap();
     assert_eq!((row.instance, &*row.name), (second.instance(), "two"));
-    assert_eq!(row.advertised, "host:9280");
+    assert_eq!(row.advertised, "two:9282");
     write(&database).await.unwrap();
 }
 
@@ -137,6 +146,47 @@ async fn a_second_server_is_refused_while_the_first_beats_and_comes_when_it_leav
     assert_eq!(rows(&database, &second).await.len(), 1);
     database.close().await;
     second.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_reach_one_another_work_side_by_side_and_one_that_does_not_is_kept_out() {
+    let site = Site::new().await;
+    if !on_postgres() {
+        return;
+    }
+    let come = async |arrival| open(&site.store, arrival, None, None).await;
+    let (database, first) = come(reached("one")).await.unwrap();
+    let (beside, second) = come(reached("two")).await.unwrap();
+    write(&database).await.unwrap();
+    write(&beside).await.unwrap();
+    // The one that came knows the other from the start, and that one with its next beat.
+    let names = |member: &Member| -> Vec<String> {
+        let others = member.others().into_iter();
+        others.map(|other| other.row.name).collect()
+    };
+    assert_eq!(names(&second), ["one"]);
+    assert!(timeout(LONG, first.renew()).await.unwrap());
+    assert_eq!(names(&first), ["two"]);
+    let refused = come(arrival("three", Some(b"c"))).await.map(drop);
+    assert!(
+        matches!(&refused, Err(RepositoryError::Taken { .. })),
+        "{refused:?}"
+    );
+    // One that is about to end says so.
+    second.hand_over().await;
+    assert!(second.leaves() && !first.leaves());
+    assert!(timeout(LONG, first.renew()).await.unwrap());
+    assert!(first.others().iter().all(|other| other.row.drained));
+    second.leave().await;
+    // Nor is anybody let in beside one that is reached by nobody.
+    database.close().await;
+    first.leave().await;
+    let (_database, _alone) = come(arrival("three", Some(b"c"))).await.unwrap();
+    let refused = come(reached("one")).await.map(drop);
+    assert!(
+        matches!(&refused, Err(RepositoryError::Taken { by, .. }) if by == "three"),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

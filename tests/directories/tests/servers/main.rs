@@ -12,6 +12,7 @@ mod commits;
 mod life;
 mod moving;
 mod relay;
+mod several;
 mod standby;
 mod way_there;
 

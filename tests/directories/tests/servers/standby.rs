@@ -11,8 +11,13 @@ use crate::{Central, over_tls};
 impl Central {
     /// Another server of the site, on a host of its own, with the same secret and head file.
     pub(crate) fn another(&self, name: &str) -> Server {
+        self.another_with(name, "")
+    }
+
+    /// The same, with `more` in its configuration.
+    pub(crate) fn another_with(&self, name: &str, more: &str) -> Server {
         let data = self.site.folder(name);
-        let config = over_tls(&self.site, &self.postgres);
+        let config = format!("{}{more}", over_tls(&self.site, &self.postgres));
         let server = Server::configured(&self.site, name, &data, &config);
         for entry in std::fs::read_dir(&self.server.data).unwrap() {
             let path = entry.unwrap().path();
