@@ -34,6 +34,12 @@ impl From<RepositoryError> for AuditError {
         Self::Repository(Arc::new(error))
     }
 }
+impl AuditError {
+    /// Whether the database of the repository is away, and nothing is wrong with the log.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Repository(error) if error.is_away())
+    }
+}
 
 impl From<HeadError> for AuditError {
     fn from(error: HeadError) -> Self {

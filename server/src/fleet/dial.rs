@@ -15,7 +15,7 @@ use super::establish::{LinkError, Step};
 use super::link::{Link, Origin};
 use super::noise::Heard;
 use super::sharing::Share;
-use crate::repository::{Gateway, Reach};
+use crate::repository::{Gateway, Reach, tell_refusal};
 
 /// Silence on a connection before the system asks whether the peer lives: HTTP/2 asks sooner, this
 /// is for connections that have not come that far.
@@ -35,7 +35,7 @@ impl Fleet {
                 Ok(Some(gateway)) => gateway,
                 Ok(None) => return,
                 Err(error) => {
-                    tracing::error!(gateway = name, %error, "cannot read the roster");
+                    tell_refusal!(error, gateway = name, "cannot read the roster");
                     sleep(backoff.next_wait()).await;
                     continue;
                 }
@@ -53,7 +53,11 @@ impl Fleet {
             let share = match self.share_of(&gateway).await {
                 Ok(share) => share,
                 Err(error) => {
-                    tracing::warn!(gateway = name, %error, "it is not known which server is to dial it");
+                    tell_refusal!(
+                        error,
+                        gateway = name,
+                        "it is not known which server is to dial it"
+                    );
                     sleep(backoff.next_wait()).await;
                     continue;
                 }
@@ -192,7 +196,7 @@ impl Fleet {
             .failed(gateway, error)
             .await;
         if let Err(error) = noted {
-            tracing::error!(gateway, %error, "cannot note why there is no link");
+            tell_refusal!(error, gateway, "cannot note why there is no link");
         }
     }
 }

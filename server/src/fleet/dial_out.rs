@@ -17,7 +17,7 @@ use super::establish::{Arrival, LinkError, Step};
 use super::link::{Link, Origin};
 use super::roster::REPLACEMENT;
 use super::{Fleet, tls};
-use crate::repository::{Gateway, GatewayRef, Reach};
+use crate::repository::{Gateway, GatewayRef, Reach, tell_refusal};
 
 /// When whoever named itself is refused, counted from the reading of its name: longer than it takes
 /// to look up whether there is such a gateway and whether it may come in.
@@ -185,7 +185,7 @@ impl Fleet {
             Ok(gateway) => gateway.filter(|gateway| gateway.reach == Reach::DialOut),
             Err(error) => {
                 if self.inner.strangers.ready() {
-                    tracing::error!(%remote, ?preamble, %error, "cannot look up a gateway that dialled");
+                    tell_refusal!(error, %remote, ?preamble, "cannot look up a gateway that dialled");
                 }
                 return None;
             }

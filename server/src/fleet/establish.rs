@@ -27,7 +27,7 @@ use super::withdrawn::Outgoing;
 use super::{Fleet, keep_alive, lock, printable};
 use crate::keys::gateway_keys::diversified;
 use crate::keys::memory;
-use crate::repository::{RepositoryError, SpentToken};
+use crate::repository::{RepositoryError, SpentToken, tell_refusal};
 
 /// How long a gateway may take to store a key or to say its nonce.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -460,7 +460,7 @@ impl Fleet {
                 tracing::warn!(gateway = name, "the link is gone");
                 let gateways = fleet.inner.repository.gateways();
                 if let Err(error) = gateways.lost(&name, gateway_id, clock::now()).await {
-                    tracing::error!(gateway = name, %error, "cannot note when it was last seen");
+                    tell_refusal!(error, gateway = name, "cannot note when it was last seen");
                 }
             }
         });

@@ -11,7 +11,7 @@ use super::establish::{LinkError, in_time};
 use super::link::Link;
 use super::roster::Peer;
 use super::{CLOCKS_APART_MS, Event, Fleet, printable};
-use crate::repository::{AlarmKind, Grant, NewAlarm, SpentToken};
+use crate::repository::{AlarmKind, Grant, NewAlarm, SpentToken, tell_refusal};
 
 /// What a gateway could come with before a handshake.
 pub(super) struct Credential {
@@ -47,7 +47,10 @@ impl Fleet {
         };
         let gateways = self.inner.repository.gateways();
         if let Err(error) = gateways.remember_spent(gateway_id, &token).await {
-            tracing::error!(%error, "cannot keep a spent token: its second use would raise no alarm");
+            tell_refusal!(
+                error,
+                "cannot keep a spent token: its second use would raise no alarm"
+            );
         }
     }
 
@@ -161,7 +164,11 @@ impl Fleet {
             let noted = gateways.described(&link.gateway, &host, &version, ahead);
             let noted = noted.await;
             if let Err(error) = noted {
-                tracing::error!(gateway = link.gateway, %error, "cannot note what the gateway said of itself");
+                tell_refusal!(
+                    error,
+                    gateway = link.gateway,
+                    "cannot note what the gateway said of itself"
+                );
             }
         }
         self.tell_where_enrolled(link);
@@ -191,7 +198,7 @@ impl Fleet {
             }
             Ok(times) => tracing::info!(gateway, times, alarm = text, "the same alarm again"),
             Err(error) => {
-                tracing::error!(gateway, alarm = text, %error, "cannot store an alarm");
+                tell_refusal!(error, gateway, alarm = text, "cannot store an alarm");
             }
         }
     }

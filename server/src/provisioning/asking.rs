@@ -17,7 +17,7 @@ use super::look::{Answers, Left, ask, give_up_former, take};
 use super::queue::GATHER;
 use super::{Provisioning, journals};
 use crate::fleet::{AskError, MAX_ASKED};
-use crate::repository::{QueuedCall, RepositoryError};
+use crate::repository::{QueuedCall, RepositoryError, tell_refusal};
 
 /// How long after the one before each asking for a call comes: it may still be under way, or on
 /// its way.
@@ -47,7 +47,10 @@ pub(super) async fn follow(provisioning: &Provisioning) {
         let calls = provisioning.repository.queued_calls();
         let gateways = calls.gateways_of_unknown().await;
         let gateways = gateways.unwrap_or_else(|error| {
-            tracing::error!(%error, "calls of which nobody knows what came are not looked at now");
+            tell_refusal!(
+                error,
+                "calls of which nobody knows what came are not looked at now"
+            );
             Vec::new()
         });
         for gateway in gateways {
@@ -222,7 +225,7 @@ impl Asking {
 }
 
 fn not_now(gateway: &str, error: &RepositoryError) -> AskError {
-    tracing::error!(gateway, %error, "calls are not looked at now");
+    tell_refusal!(error, gateway, "calls are not looked at now");
     AskError::Away
 }
 

@@ -16,7 +16,9 @@ use super::{
     DispatchError, Form, Prepared, Provisioning, Ready, lanes, make_ready, outcome, trace_id,
 };
 use crate::audit::{self, AuditError};
-use crate::repository::{Enqueued, NewQueuedCall, QueuedCall, QueuedState, RepositoryError};
+use crate::repository::{
+    Enqueued, NewQueuedCall, QueuedCall, QueuedState, RepositoryError, tell_refusal,
+};
 
 /// How long a call waits for its turn that does not say how long it may take.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -211,7 +213,11 @@ async fn give_up(provisioning: &Provisioning, row: &QueuedCall, why: &str) {
     if let Ok(work) = work
         && let Err(error) = provisioning.repository.alone(work.clone()).await
     {
-        tracing::error!(call = row.call_id, %error, "a call that was not sent is not ended yet");
+        tell_refusal!(
+            error,
+            call = row.call_id,
+            "a call that was not sent is not ended yet"
+        );
         let provisioning = provisioning.clone();
         tokio::spawn(async move {
             alone(&provisioning.repository, work).await;

@@ -6,7 +6,7 @@ use portcullis_proto::gateway::v1::Outcome;
 use super::describe::{Described, audited};
 use super::queue::RETRY;
 use crate::audit::{self, AuditError, AuditLog, Begun, Draft, Recorded};
-use crate::repository::{Beside, Repository, RepositoryError};
+use crate::repository::{Beside, Repository, RepositoryError, tell_refusal};
 
 const NOT_RECORDED: &str = "what came of a call was not recorded here: another instance of the server has taken it over, or somebody said what came of it";
 
@@ -199,7 +199,7 @@ pub(super) async fn alone(repository: &Repository, work: Beside) {
         match repository.alone(work.clone()).await {
             Ok(_) | Err(RepositoryError::Closed) => return,
             Err(error) => {
-                tracing::error!(%error, "what came of a call is not stored yet");
+                tell_refusal!(error, "what came of a call is not stored yet");
                 tokio::time::sleep(RETRY).await;
             }
         }

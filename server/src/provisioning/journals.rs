@@ -17,6 +17,7 @@ use crate::audit::{Draft, Outcome, Subject};
 use crate::fleet::{AskError, LinkStatus, MAX_ACKNOWLEDGED};
 use crate::repository::{
     AlarmKind, AuditFields, NewAlarm, QueuedCall, RepositoryError, SeenJournal, Unacknowledged,
+    tell_refusal,
 };
 
 /// How long ended calls are gathered.
@@ -80,7 +81,11 @@ pub(super) async fn watch(provisioning: &Provisioning) {
         let mut looks = pin!(looks.buffer_unordered(AT_ONCE));
         while let Some((gateway, session, looked)) = looks.next().await {
             if let Err(error) = looked {
-                tracing::error!(gateway, %error, "the journal of the gateway is not looked at now");
+                tell_refusal!(
+                    error,
+                    gateway,
+                    "the journal of the gateway is not looked at now"
+                );
                 names.insert(gateway);
             } else {
                 seen.insert(gateway, session);
@@ -98,7 +103,7 @@ pub(super) async fn follow(provisioning: &Provisioning) {
     loop {
         let changed = provisioning.fleet.changed();
         if let Err(error) = acknowledge_all(provisioning).await {
-            tracing::error!(%error, "gateways are not told which outcomes are stored");
+            tell_refusal!(error, "gateways are not told which outcomes are stored");
             tokio::time::sleep(RETRY).await;
         }
         tokio::select! {

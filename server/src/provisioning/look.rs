@@ -24,7 +24,7 @@ use super::{
 };
 use crate::audit::{Draft, Outcome as Audited, Subject};
 use crate::fleet::{AskError, Attempt, MAX_ASKED, Recipient};
-use crate::repository::{PayloadError, QueuedCall, RepositoryError, WaitsAgain};
+use crate::repository::{PayloadError, QueuedCall, RepositoryError, WaitsAgain, tell_refusal};
 
 /// How far the clocks' rounding may put a call before its record.
 const SLACK_MS: u64 = 2_000;
@@ -193,7 +193,7 @@ async fn look_at(provisioning: &Provisioning, call: &QueuedCall, seen: journals:
         Ok(Attempt::Ended(outcome)) => found(provisioning, call, outcome).await,
         Ok(Attempt::Lost(_) | Attempt::Unsent(_)) => Left::Again,
         Err(error) => {
-            tracing::error!(call = call.call_id, %error, "a call is not looked at now");
+            tell_refusal!(error, call = call.call_id, "a call is not looked at now");
             Left::Again
         }
     }
@@ -211,7 +211,7 @@ async fn made_up(
             return Err(format!("resource `{}` was removed", call.resource));
         }
         Err(error) => {
-            tracing::error!(call = call.call_id, %error, "a call is not looked at now");
+            tell_refusal!(error, call = call.call_id, "a call is not looked at now");
             return Ok(None);
         }
     };
@@ -237,7 +237,7 @@ async fn made_up(
         }
         Err(DispatchError::UnknownResource(name)) => Err(format!("resource `{name}` was removed")),
         Err(error) => {
-            tracing::error!(call = call.call_id, %error, "a call is not looked at now");
+            tell_refusal!(error, call = call.call_id, "a call is not looked at now");
             Ok(None)
         }
     }

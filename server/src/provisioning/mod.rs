@@ -202,6 +202,17 @@ pub enum DispatchError {
     Stopping,
 }
 
+impl DispatchError {
+    /// Whether the database of the repository is away.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Repository(error) => error.is_away(),
+            Self::Audit(error) => error.is_away(),
+            _ => false,
+        }
+    }
+}
+
 /// The objects found, then one `SearchEnd`.
 pub type Found = Pin<Box<dyn Stream<Item = SearchItem> + Send>>;
 

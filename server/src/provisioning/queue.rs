@@ -26,7 +26,9 @@ use crate::audit::AuditError;
 use crate::audit::{Draft, Outcome, Subject};
 use crate::config;
 use crate::passwords::PasswordError;
-use crate::repository::{AuditFields, Enqueued, NewQueuedCall, QueuedCall, RepositoryError};
+use crate::repository::{
+    AuditFields, Enqueued, NewQueuedCall, QueuedCall, RepositoryError, tell_refusal,
+};
 
 /// How long changes of the fleet are gathered before they are looked at.
 pub(super) const GATHER: Duration = Duration::from_millis(20);
@@ -206,7 +208,7 @@ impl CallQueue {
     pub async fn run(self) {
         let provisioning = &self.inner.provisioning;
         while let Err(error) = recover(provisioning).await {
-            tracing::error!(%error, "the queue of calls waits: the repository failed");
+            tell_refusal!(error, "the queue of calls waits: the repository failed");
             tokio::time::sleep(RETRY).await;
         }
         provisioning.queue_changed();
@@ -269,7 +271,7 @@ impl CallQueue {
         loop {
             let changed = provisioning.fleet.changed();
             let sleep = self.look().await.unwrap_or_else(|error| {
-                tracing::error!(%error, "the queue of calls waits: the repository failed");
+                tell_refusal!(error, "the queue of calls waits: the repository failed");
                 RETRY
             });
             tokio::select! {
@@ -357,7 +359,8 @@ impl CallQueue {
                 Ok(()) => {}
                 Err(AuditError::Closed) => return,
                 Err(error) => {
-                    tracing::warn!(gateway, %error, "queued calls wait: the audit log takes no entries");
+                    // The audit log says once why it takes none, and not for each gateway.
+                    tracing::debug!(gateway, %error, "queued calls wait: the audit log takes no entries");
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }
@@ -366,7 +369,7 @@ impl CallQueue {
                 Ok(()) => {}
                 Err(RepositoryError::Closed) => return,
                 Err(error) => {
-                    tracing::error!(gateway, %error, "queued calls wait: the repository failed");
+                    tell_refusal!(error, gateway, "queued calls wait: the repository failed");
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }

@@ -16,7 +16,7 @@ use super::{DispatchError, Form, Prepared, Provisioning, Ready, make_ready, outc
 use crate::audit::{self, Draft, Subject};
 use crate::fleet::Recipient;
 use crate::repository::{
-    AuditFields, Dispatched, PayloadError, QueuedCall, RepositoryError, WaitsAgain,
+    AuditFields, Dispatched, PayloadError, QueuedCall, RepositoryError, WaitsAgain, tell_refusal,
 };
 
 /// Queued calls under way through one gateway.
@@ -155,7 +155,7 @@ async fn refuse(
             entry.outcome_with(repository, outcome, work).await;
         }
         Err(error) => {
-            tracing::error!(call = call.call_id, %error, "a queued call waits");
+            tell_refusal!(error, call = call.call_id, "a queued call waits");
             entry.forget();
             return Progress::Away;
         }
@@ -192,7 +192,11 @@ async fn send(
             refuse(provisioning, &call, entry, &outcome).await
         }
         Err(error) => {
-            tracing::error!(call = id, %error, "a queued call waits: it could not be made up");
+            tell_refusal!(
+                error,
+                call = id,
+                "a queued call waits: it could not be made up"
+            );
             entry.forget();
             Progress::Away
         }
@@ -213,7 +217,7 @@ async fn claim_and_send(
     let (work, told) = match calls.claim(&call, &gateway, now) {
         Ok(work) => work,
         Err(error) => {
-            tracing::error!(call = call.call_id, %error, "a queued call waits");
+            tell_refusal!(error, call = call.call_id, "a queued call waits");
             entry.forget();
             return Progress::Away;
         }
@@ -233,7 +237,11 @@ async fn claim_and_send(
             return Progress::Ended;
         }
         Err(error) => {
-            tracing::error!(call = call.call_id, %error, "a queued call waits: it could not be audited");
+            tell_refusal!(
+                error,
+                call = call.call_id,
+                "a queued call waits: it could not be audited"
+            );
             if claimed && let Ok((work, _)) = calls.wait_again(&call, WaitsAgain::default()) {
                 alone(repository, work).await;
             }

@@ -8,7 +8,9 @@ use super::entry::CallEntry;
 use super::{Afterwards, Provisioning, Ready, journals, outcome};
 use crate::audit;
 use crate::fleet::Attempt;
-use crate::repository::{EndOf, QueuedCall, QueuedState, RepositoryError, WaitsAgain};
+use crate::repository::{
+    EndOf, QueuedCall, QueuedState, RepositoryError, WaitsAgain, tell_refusal,
+};
 
 /// Bytes of a stored outcome; a longer one is stored without its detail.
 const MAX_STORED: usize = 64 * 1024;
@@ -130,7 +132,11 @@ pub(super) async fn record_waits(
 }
 
 fn not_recorded(row: &QueuedCall, error: &RepositoryError) {
-    tracing::error!(call = row.call_id, %error, "what came of a call was not recorded");
+    tell_refusal!(
+        error,
+        call = row.call_id,
+        "what came of a call was not recorded"
+    );
 }
 
 /// What is stored of an outcome: no secret, and nothing that is very long.

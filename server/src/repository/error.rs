@@ -186,6 +186,11 @@ pub enum RepositoryError {
 }
 
 impl RepositoryError {
+    /// Whether the database is away: all that is asked for is refused until it is back.
+    pub const fn is_away(&self) -> bool {
+        matches!(self, Self::Away { .. })
+    }
+
     /// The same again, for each of those whom one failure concerns.
     pub(super) fn again(&self) -> Self {
         match self {

@@ -73,6 +73,7 @@ mod spent_tokens;
 mod sql;
 mod sqlite;
 mod tasks;
+mod telling;
 mod transfer;
 mod users;
 
@@ -160,6 +161,7 @@ pub use spent_tokens::SpentToken;
 #[cfg(test)]
 pub(crate) use sqlite::testing::{literal, tamper};
 pub use tasks::{Admission, NewTask, TaskRow, TaskState, Tasks};
+pub(crate) use telling::tell_refusal;
 pub use transfer::TableSum;
 pub use users::{User, Users};
 

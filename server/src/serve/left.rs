@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::repository::RepositoryError;
+use crate::repository::{RepositoryError, tell_refusal};
 use crate::services::Services;
 
 /// How often it is looked for.
@@ -18,7 +18,10 @@ pub(super) async fn take_over(services: Services) {
     loop {
         tokio::time::sleep(EVERY).await;
         if let Err(error) = look(&services).await {
-            tracing::warn!(%error, "what servers that are gone had under way is not taken over now");
+            tell_refusal!(
+                error,
+                "what servers that are gone had under way is not taken over now"
+            );
         }
     }
 }

@@ -52,14 +52,20 @@ pub(super) async fn wait(
     for row in rows.list().await?.iter().filter(had_it) {
         rows.remove(row.instance).await?;
     }
-    let (mut watcher, mut last) = (Watcher::default(), None);
+    let (mut watcher, mut last, mut is_away) = (Watcher::default(), None, false);
     loop {
         let by = match (look(rows, own, &mut watcher).await, last.take()) {
             (Ok(None), _) => return Ok(()),
-            (Ok(Some(by)), _) => by,
+            (Ok(Some(by)), _) => {
+                is_away = false;
+                by
+            }
             // It may be back before the others are.
             (Err(error), Some(by)) if waiting.is_some() => {
-                tracing::warn!(%error, "cannot look for other servers");
+                if !is_away {
+                    tracing::warn!(%error, "cannot look for other servers: it is tried until the database is back");
+                }
+                is_away = true;
                 sleep(AWAY).await;
                 by
             }

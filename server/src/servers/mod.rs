@@ -102,8 +102,8 @@ struct Inner {
     load: Mutex<Option<Box<dyn Fn() -> Load + Send + Sync>>>,
     /// What went wrong last.
     last_error: Mutex<Option<String>>,
-    /// The last beat was not acknowledged.
-    failing: AtomicBool,
+    /// Since when no beat is acknowledged; `None`: the last one was.
+    away: Mutex<Option<Instant>>,
     seen: Mutex<Vec<Seen>>,
     gone: watch::Sender<bool>,
     /// A beat is wanted at once.
@@ -173,7 +173,7 @@ impl Member {
                 },
                 load: Mutex::default(),
                 last_error: Mutex::default(),
-                failing: AtomicBool::new(false),
+                away: Mutex::default(),
                 seen: Mutex::default(),
                 gone: watch::Sender::new(false),
                 wanted: Arc::default(),
@@ -404,16 +404,23 @@ impl Inner {
 
     /// A beat was not acknowledged.
     fn failed(&self, error: &RepositoryError) {
-        if !self.failing.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "a beat of this server is not acknowledged: after seven seconds no call leaves, after twenty links are closed");
+        // Once, for all that ask the repository meanwhile.
+        let mut away = lock(&self.away);
+        if away.is_none() {
+            *away = Some(Instant::now());
+            tracing::error!(%error, "the database of the repository is away, and a beat of this server is not acknowledged: after seven seconds no call leaves, after twenty links are closed; it is said when it is back");
         }
         *lock(&self.last_error) = Some(error.to_string());
     }
 
     /// A beat was acknowledged.
     fn went_well(&self) {
-        if self.failing.swap(false, Ordering::Relaxed) {
-            tracing::info!("the beats of this server are acknowledged again");
+        if let Some(since) = lock(&self.away).take() {
+            let seconds = since.elapsed().as_secs();
+            tracing::warn!(
+                seconds,
+                "the database of the repository is back: the beats of this server are acknowledged again"
+            );
         }
     }
 }

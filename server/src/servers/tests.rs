@@ -2,7 +2,7 @@
 //! once.
 
 use std::path::Path;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::time::sleep;
 

@@ -12,7 +12,7 @@ use super::{FOLLOW_EVERY, Writer};
 use crate::audit::archive::{self, Anchor};
 use crate::audit::chain::Chain;
 use crate::audit::error::{AuditError, Dispute};
-use crate::repository::{AuditTip, Moved};
+use crate::repository::{AuditTip, Moved, tell_refusal};
 
 /// Whether a log that has moved is gone on from.
 pub(super) fn check(chain: Arc<Chain>) -> impl Fn(&Moved) -> Result<(), Dispute> + Send + 'static {
@@ -73,7 +73,7 @@ impl Writer {
         }
         if let Err(error) = self.look_around().await {
             // The next entry finds the same, and says so to whoever wants it written.
-            tracing::warn!(%error, "the end of the audit log was not found");
+            tell_refusal!(error, "the end of the audit log was not found");
         }
     }
 

@@ -73,6 +73,22 @@ async fn a_database_may_be_away_for_a_while() {
         central.change("later").await.ok()
     })
     .await;
+    // That it was away is said once, and once that it is back, whoever asked meanwhile.
+    let [away, back] = [
+        "the database of the repository is away",
+        "the database of the repository is back",
+    ];
+    let times = |log: &str, text: &str| log.matches(text).count();
+    eventually("the log to say that it is back", async || {
+        let log = central.server.log();
+        (times(&log, away) > 0 && times(&log, away) == times(&log, back)).then_some(())
+    })
+    .await;
+    let log = central.server.log();
+    assert!(times(&log, away) <= 2, "{log}");
+    let loud = |line: &&str| line.contains("ERROR") && line.contains("is not to be had now");
+    let loud: Vec<_> = log.lines().filter(loud).collect();
+    assert!(loud.len() <= 6, "{loud:#?}");
     let request = admin::ShowGatewayRequest {
         name: "impatient".to_owned(),
     };

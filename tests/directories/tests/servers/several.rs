@@ -187,7 +187,10 @@ async fn gateway(
         let named = format!("others = [{}]\n[log]", others.join(", "));
         std::fs::write(&gateway.config, config.replacen("[log]", &named, 1)).unwrap();
     }
-    let token = central.admin.add_gateway(name, &dial.address(), false).await;
+    let token = central
+        .admin
+        .add_gateway(name, &dial.address(), false)
+        .await;
     gateway.enroll(&token);
     gateway.start();
     central.admin.synchronized(name).await;
