@@ -433,6 +433,7 @@ fn head_message(head: &Head) -> proto::AuditHead {
 /// `None`: it is none that a server ever wrote.
 fn stored_head(message: &proto::AuditHead) -> Option<Head> {
     Some(Head {
+        database: None,
         server: message.server_id.parse::<ServerId>().ok()?,
         tip: AuditTip {
             count: message.count,

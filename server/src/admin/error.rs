@@ -82,7 +82,8 @@ impl From<RepositoryError> for AdminError {
             RepositoryError::Busy
             | RepositoryError::Closed
             | RepositoryError::Away { .. }
-            | RepositoryError::TakenOver => Self::Unavailable(message),
+            | RepositoryError::TakenOver
+            | RepositoryError::WentBack { .. } => Self::Unavailable(message),
             RepositoryError::RowChanged { .. } => {
                 tracing::error!(%error, "a record in the repository decides nothing");
                 Self::Precondition(message)
@@ -118,7 +119,7 @@ impl From<AuditError> for AdminError {
             AuditError::Repository(_) | AuditError::Head(_) | AuditError::Closed => {
                 Self::Unavailable(message)
             }
-            AuditError::Disputed(_) => Self::Precondition(message),
+            AuditError::Disputed(_) | AuditError::Loss(_) => Self::Precondition(message),
             AuditError::Undisputed => Self::Precondition(error.to_string()),
         }
     }

@@ -7,7 +7,7 @@ use rand::Rng;
 use zeroize::Zeroizing;
 
 use super::error::Dispute;
-use super::head::Head;
+use super::head::{Head, Known};
 use crate::keys::key_rng::key_rng;
 use crate::repository::{
     AUDIT_MAC_LEN, AuditEntry, AuditTip, OpenError, Repository, RepositoryError,
@@ -18,6 +18,7 @@ const ENTRY: &[u8] = b"portcullis audit entry v1";
 const ENTRY_WITH_FIELDS: &[u8] = b"portcullis audit entry v2";
 const HEAD: &[u8] = b"portcullis audit head v1";
 const HEAD_WITH_ROWS: &[u8] = b"portcullis audit head v2";
+const HEAD_OF_DATABASE: &[u8] = b"portcullis audit head v3";
 const ANCHOR: &[u8] = b"portcullis audit anchor v1";
 
 /// The chain of one repository's log. It has one key as a rule, and a further one from each entry
@@ -126,18 +127,33 @@ impl Chain {
     /// # Errors
     /// [`Dispute`] where its key does not open.
     pub(super) fn head(&self, tip: AuditTip, rows: bool) -> Result<Head, Dispute> {
+        self.head_in(tip, rows, None)
+    }
+
+    /// The same of a log in this database.
+    ///
+    /// # Errors
+    /// [`Dispute`] where its key does not open.
+    pub(super) fn head_in(
+        &self,
+        tip: AuditTip,
+        rows: bool,
+        database: Option<Known>,
+    ) -> Result<Head, Dispute> {
         let key = self.key(tip.count.max(1))?;
+        let encoded = self.encoded_head(tip, rows, database);
         Ok(Head {
             server: self.server,
             tip,
             rows,
-            tag: key.tag(&[&self.encoded_head(tip, rows)]).to_bytes(),
+            database,
+            tag: key.tag(&[&encoded]).to_bytes(),
         })
     }
 
     /// Whether this chain's key made `head`.
     pub(super) fn made(&self, head: &Head) -> bool {
-        let encoded = self.encoded_head(head.tip, head.rows);
+        let encoded = self.encoded_head(head.tip, head.rows, head.database);
         head.server == self.server
             && self
                 .key(head.tip.count.max(1))
@@ -185,12 +201,30 @@ impl Chain {
         }
     }
 
-    fn encoded_head(&self, tip: AuditTip, rows: bool) -> Vec<u8> {
-        Encoding::new(if rows { HEAD_WITH_ROWS } else { HEAD })
+    fn encoded_head(&self, tip: AuditTip, rows: bool, database: Option<Known>) -> Vec<u8> {
+        let label = match (database, rows) {
+            (Some(_), _) => HEAD_OF_DATABASE,
+            (None, true) => HEAD_WITH_ROWS,
+            (None, false) => HEAD,
+        };
+        let encoding = Encoding::new(label)
             .bytes(&self.server.to_bytes())
             .number(tip.count)
-            .bytes(&tip.mac)
-            .0
+            .bytes(&tip.mac);
+        match database {
+            None => encoding.0,
+            Some(Known {
+                lineage,
+                generation,
+            }) => {
+                encoding
+                    .number(u64::from(rows))
+                    .number(lineage.system)
+                    .number(u64::from(lineage.timeline))
+                    .number(generation)
+                    .0
+            }
+        }
     }
 }
 
@@ -217,7 +251,7 @@ impl Encoding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repository::AuditFields;
+    use crate::repository::{AuditFields, Lineage};
 
     /// What this server wrote before entries had fields.
     #[test]
@@ -296,5 +330,18 @@ mod tests {
         assert_ne!(elsewhere.mac(&[7; 32], &entry), mac);
         let head = chain.head(AuditTip::BEGINNING, true).unwrap();
         assert!(chain.made(&head) && !elsewhere.made(&head));
+        let known = |system, timeline, generation| Known {
+            lineage: Lineage { system, timeline },
+            generation,
+        };
+        let own = known(7, 2, 1);
+        let head = chain.head_in(AuditTip::BEGINNING, true, Some(own)).unwrap();
+        assert!(chain.made(&head));
+        let others = [known(8, 2, 1), known(7, 3, 1), known(7, 2, 2)];
+        for database in others.map(Some).into_iter().chain([None]) {
+            assert!(!chain.made(&Head { database, ..head }), "{database:?}");
+        }
+        let rows = false;
+        assert!(!chain.made(&Head { rows, ..head }));
     }
 }

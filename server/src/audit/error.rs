@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_common::id::KeyId;
 
 use super::head::HeadError;
-use crate::repository::RepositoryError;
+use crate::repository::{Lineage, RepositoryError};
 
 /// Why the audit log cannot be written or read.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -21,6 +21,11 @@ pub enum AuditError {
         "the audit log takes no entries: {0}. See what `portcullis audit verify` says; when you know why, `portcullis audit accept` goes on from here, and where the repository itself went back in time, `portcullis-server repository accept-loss`"
     )]
     Disputed(#[from] Dispute),
+    /// The repository went back in time, which more than the log has to know.
+    #[error(
+        "{0}: stop all servers, then run `portcullis-server repository accept-loss`, which also holds the calls that wait and voids what was open"
+    )]
+    Loss(Dispute),
     /// Nothing is in dispute.
     #[error("there is nothing to accept: the audit log and its head file agree")]
     Undisputed,
@@ -29,15 +34,16 @@ pub enum AuditError {
     Closed,
 }
 
-impl From<RepositoryError> for AuditError {
-    fn from(error: RepositoryError) -> Self {
-        Self::Repository(Arc::new(error))
-    }
-}
 impl AuditError {
     /// Whether the database of the repository is away, and nothing is wrong with the log.
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Repository(error) if error.is_away())
+    }
+}
+
+impl From<RepositoryError> for AuditError {
+    fn from(error: RepositoryError) -> Self {
+        Self::Repository(Arc::new(error))
     }
 }
 
@@ -77,6 +83,35 @@ pub enum Dispute {
         /// As the repository has it.
         count: u64,
     },
+    /// The database is another one.
+    #[error(
+        "the repository is in another database cluster ({found}) than its head file knows ({known}): nobody can say whether all of it is there"
+    )]
+    OtherDatabase {
+        /// As the head file has it.
+        known: Lineage,
+        /// The one that answers.
+        found: Lineage,
+    },
+    /// The database is an earlier primary.
+    #[error(
+        "the database is at timeline {}, and its head file knows timeline {}: it is a primary that a standby has taken over from, or was put back to an earlier state",
+        found.timeline, known.timeline
+    )]
+    EarlierTimeline {
+        /// As the head file has it.
+        known: Lineage,
+        /// The one that answers.
+        found: Lineage,
+    },
+    /// The database lost what it had acknowledged to this server.
+    #[error(
+        "the last changes of this server are not in the repository any more: a standby that lacked them was promoted, or an earlier state was put back"
+    )]
+    TailLost,
+    /// A server found so, and wrote it into the repository.
+    #[error("a server found that the repository went back in time")]
+    WentBack,
     /// The entries are others than those that were written.
     #[error("entry {seq} is not the one that its head file knows: the log was rewritten")]
     Rewritten {
@@ -113,4 +148,19 @@ pub enum Dispute {
         "its end is not where this server left it, and no server has gone on from there: somebody else wrote to the repository"
     )]
     Moved,
+}
+
+impl Dispute {
+    /// Whether the repository, and not its log alone, went back in time. One that several servers
+    /// share then stops all of them.
+    pub(super) const fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherDatabase { .. }
+                | Self::EarlierTimeline { .. }
+                | Self::TailLost
+                | Self::WentBack
+                | Self::Cut { .. }
+        )
+    }
 }

@@ -9,7 +9,7 @@ use data_encoding::HEXLOWER;
 use portcullis_common::id::ServerId;
 use serde::{Deserialize, Serialize};
 
-use crate::repository::{AUDIT_MAC_LEN, AuditTip};
+use crate::repository::{AUDIT_MAC_LEN, AuditTip, Lineage};
 use portcullis_host::private_files::{
     PermissionError, check_private, create_private_dir, create_private_file, read_bounded, sync_dir,
 };
@@ -51,8 +51,20 @@ pub struct Head {
     pub tip: AuditTip,
     /// The log's entries know the rows that decide: their repository has MACs for them.
     pub rows: bool,
+    /// The database that the log is in, and how often that went back in time by then; `None`: it is
+    /// in a file.
+    pub database: Option<Known>,
     /// The MAC over all of them.
     pub tag: [u8; AUDIT_MAC_LEN],
+}
+
+/// What a server knows of the database of its repository, beside the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Which one it is, and at which timeline.
+    pub lineage: Lineage,
+    /// How often it went back in time, as somebody accepted each time.
+    pub generation: u64,
 }
 
 /// What is found in the head's place.
@@ -77,7 +89,17 @@ struct Text {
     mac: String,
     #[serde(default)]
     rows: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    database: Option<KnownText>,
     tag: String,
+}
+
+/// As texts where a reader of JSON may have no such numbers.
+#[derive(Deserialize, Serialize)]
+struct KnownText {
+    system: String,
+    timeline: u32,
+    generation: u64,
 }
 
 impl HeadFile {
@@ -175,6 +197,18 @@ impl HeadFile {
         })
     }
 
+    /// The database that the repository was in, as the file says; `None`: it says nothing of one.
+    /// Whether a server wrote that is checked by whoever opens the log.
+    ///
+    /// # Errors
+    /// [`HeadError`] where it cannot be read.
+    pub fn lineage(&self) -> Result<Option<Lineage>, HeadError> {
+        Ok(match self.read()? {
+            Found::Head(head) => head.database.map(|known| known.lineage),
+            Found::Missing | Found::Damaged => None,
+        })
+    }
+
     pub(super) fn read(&self) -> Result<Found, HeadError> {
         match read_bounded(&self.path, MAX_LEN) {
             Ok(content) if content.len() > MAX_LEN => Ok(Found::Damaged),
@@ -240,6 +274,11 @@ fn text(head: &Head) -> io::Result<Vec<u8>> {
         count: head.tip.count,
         mac: HEXLOWER.encode(&head.tip.mac),
         rows: head.rows,
+        database: head.database.map(|known| KnownText {
+            system: known.lineage.system.to_string(),
+            timeline: known.lineage.timeline,
+            generation: known.generation,
+        }),
         tag: HEXLOWER.encode(&head.tag),
     };
     let mut line = serde_json::to_vec(&text)?;
@@ -252,7 +291,21 @@ fn parse(content: &[u8]) -> Option<Head> {
     let text: Text = serde_json::from_slice(content).ok()?;
     let bytes = |hex: &str| HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok();
     (text.format == FORMAT).then_some(())?;
+    let known = |text: KnownText| {
+        let lineage = Lineage {
+            system: text.system.parse().ok()?,
+            timeline: text.timeline,
+        };
+        Some(Known {
+            lineage,
+            generation: text.generation,
+        })
+    };
     Some(Head {
+        database: match text.database {
+            Some(text) => Some(known(text)?),
+            None => None,
+        },
         server: text.server.parse().ok()?,
         tip: AuditTip {
             count: text.count,

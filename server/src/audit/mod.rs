@@ -34,12 +34,17 @@ pub use archive::{Anchor, ArchiveError};
 use chain::Chain;
 pub use entry::{Draft, Outcome, Subject};
 pub use error::{AuditError, Dispute};
-pub use head::{Head, HeadError, HeadFile};
+pub use head::{Head, HeadError, HeadFile, Known};
 pub use verify::{Fault, Report, Verifier};
 use writer::{Inspection, Request, STARTED, Writer};
 
 /// Requests that may wait for the writer; whoever comes then waits to be let in.
 const MAX_WAITING: usize = 1_024;
+
+/// The entry of whoever accepts that a repository went back in time …
+const ACCEPTED_LOSS: &str = "Repository/AcceptLoss";
+/// … is about this generation.
+const GENERATION: &str = "generation ";
 
 /// The audit log. Cheap to clone; one task writes for all, and what arrives together is one
 /// transaction.
@@ -67,7 +72,7 @@ impl AuditLog {
         server: ServerId,
         settings: &config::Audit,
     ) -> Result<Self, AuditError> {
-        let log = Self::attach(repository, server, settings).await?;
+        let log = Self::start(repository, server, settings, true).await?;
         let started = Draft::new(Subject::server(), STARTED, "", Outcome::Done)
             .detail(concat!("version ", env!("CARGO_PKG_VERSION")));
         log.record(started).await;
@@ -83,9 +88,22 @@ impl AuditLog {
         server: ServerId,
         settings: &config::Audit,
     ) -> Result<Self, AuditError> {
+        Self::start(repository, server, settings, false).await
+    }
+
+    /// `serves`: what it finds concerns the other servers, too.
+    async fn start(
+        repository: &Repository,
+        server: ServerId,
+        settings: &config::Audit,
+        serves: bool,
+    ) -> Result<Self, AuditError> {
         let head = HeadFile::new(settings.head_file.clone());
         let healthy = Arc::new(AtomicBool::new(false));
         let writer = Writer::open(repository.clone(), server, head, healthy.clone()).await?;
+        if serves {
+            writer.tell_of_loss().await?;
+        }
         let (requests, queue) = mpsc::channel(MAX_WAITING);
         tokio::spawn(writer.run(queue));
         Ok(Self {
@@ -263,11 +281,30 @@ impl AuditLog {
     /// who said so and what was found.
     ///
     /// # Errors
-    /// [`AuditError`]; `Undisputed` where there is nothing to accept.
+    /// [`AuditError`]; `Undisputed` where there is nothing to accept, `Loss` where that is not
+    /// enough.
     pub async fn accept(&self, subject: Subject, reason: &str) -> Result<Head, AuditError> {
+        self.go_on(subject, reason, false).await
+    }
+
+    /// As [`Self::accept`], by somebody who sees to all that a repository which went back in time
+    /// asks for.
+    ///
+    /// # Errors
+    /// As [`Self::accept`], but for `Loss`.
+    pub async fn accept_loss(&self, subject: Subject, reason: &str) -> Result<Head, AuditError> {
+        self.go_on(subject, reason, true).await
+    }
+
+    async fn go_on(&self, subject: Subject, reason: &str, loss: bool) -> Result<Head, AuditError> {
         let draft = Draft::new(subject, "Audit/Accept", "", Outcome::Done).detail(reason);
         let (answer, result) = oneshot::channel();
-        self.send(Request::Accept { draft, answer }).await?;
+        self.send(Request::Accept {
+            draft,
+            loss,
+            answer,
+        })
+        .await?;
         let tip = result.await.map_err(|_| AuditError::Closed)??;
         let chain = Chain::load(&self.repository, self.server).await?;
         Ok(chain.head(tip, true)?)
@@ -319,6 +356,34 @@ pub async fn verify_at_rest(
         dispute: None,
     };
     verify::verify(repository, chain, inspection, Vec::new()).await
+}
+
+/// The entry of this generation, in which somebody accepts that a repository went back in time:
+/// servers whose head files know what was lost go on from it.
+pub fn accepted_loss(who: Subject, generation: u64) -> Draft {
+    let object = format!("{GENERATION}{generation}");
+    Draft::new(who, ACCEPTED_LOSS, &object, Outcome::Done)
+}
+
+/// The repository is to be moved into another database: its head file says nothing of the one that
+/// it was in from now on.
+///
+/// # Errors
+/// [`AuditError`] where the file cannot be read or written.
+pub async fn leave_database(
+    repository: &Repository,
+    server: ServerId,
+    head: &HeadFile,
+) -> Result<(), AuditError> {
+    let chain = Chain::load(repository, server).await?;
+    if let head::Found::Head(found) = head.read()?
+        && found.database.is_some()
+        && chain.made(&found)
+    {
+        head.write(&chain.head(found.tip, found.rows)?)?;
+        head.flush()?;
+    }
+    Ok(())
 }
 
 /// What became of an entry about what is over.

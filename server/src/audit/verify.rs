@@ -91,7 +91,11 @@ impl Fault {
                 Dispute::Rewritten { seq } | Dispute::LastChanged { seq } => *seq,
                 Dispute::Cut { count, .. } => *count + 1,
                 Dispute::HeadOlder { head, .. } => *head,
-                Dispute::HeadMissing
+                Dispute::OtherDatabase { .. }
+                | Dispute::EarlierTimeline { .. }
+                | Dispute::TailLost
+                | Dispute::WentBack
+                | Dispute::HeadMissing
                 | Dispute::HeadDamaged
                 | Dispute::KeyAway { .. }
                 | Dispute::KeyGone

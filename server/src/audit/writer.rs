@@ -4,6 +4,7 @@
 mod agreement;
 mod follow;
 mod gather;
+mod loss;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use super::entry::{Draft, Outcome, Subject};
 use super::error::{AuditError, Dispute};
 use super::floods::Floods;
 use super::flush::Flusher;
-use super::head::{Found, HeadError, HeadFile};
+use super::head::{Found, HeadError, HeadFile, Known};
 use crate::repository::{
     AUDIT_MAC_LEN, Appended, AuditEntry, AuditTip, Beside, LogEnd, Repository, RowsSum, Written,
 };
@@ -74,6 +75,8 @@ pub(super) enum Request {
     },
     Accept {
         draft: Draft,
+        /// Whoever asks sees to the rest of what a loss asks for.
+        loss: bool,
         answer: oneshot::Sender<Result<AuditTip, AuditError>>,
     },
     Close {
@@ -104,6 +107,8 @@ pub(super) struct Writer {
     /// The head file is not where the log ends.
     head_behind: bool,
     dispute: Option<Dispute>,
+    /// The database as it is known; `None`: the log is in a file.
+    database: Option<Known>,
     kept: VecDeque<Draft>,
     /// What became of the entries of the last commit that were not kept; empty: it took no effect.
     written: Vec<Written>,
@@ -152,6 +157,7 @@ impl Writer {
             knows_rows: false,
             head_behind: true,
             dispute: None,
+            database: None,
             kept: VecDeque::new(),
             written: Vec::new(),
             floods: Floods::default(),
@@ -162,6 +168,7 @@ impl Writer {
             healthy,
         };
         let found = writer.file.read()?;
+        writer.database = writer.known_database().await?;
         let last = writer.find_tip().await?;
         writer.dispute = match last {
             Err(dispute) => Some(dispute),
@@ -170,7 +177,7 @@ impl Writer {
         writer.check_rows(found).await?;
         let head = writer
             .chain
-            .head(writer.tip, writer.knows_rows)
+            .head_in(writer.tip, writer.knows_rows, writer.database)
             .map(Found::Head);
         writer.head_behind = head != Ok(found);
         if let Some(dispute) = writer.dispute {
@@ -282,8 +289,12 @@ impl Writer {
                     let flushed = self.flush_head().await;
                     let _ = answer.send(flushed);
                 }
-                Request::Accept { draft, answer } => {
-                    let accepted = self.accept(draft).await;
+                Request::Accept {
+                    draft,
+                    loss,
+                    answer,
+                } => {
+                    let accepted = self.accept(draft, loss).await;
                     let _ = answer.send(accepted);
                 }
                 Request::Close { answer } => closed = Some(answer),
@@ -388,7 +399,10 @@ impl Writer {
     }
 
     /// Appends `drafts` after the last entry, whichever server wrote that.
-    async fn append(&self, drafts: Arc<[Draft]>) -> Result<Result<Appended, Dispute>, AuditError> {
+    async fn append(
+        &mut self,
+        drafts: Arc<[Draft]>,
+    ) -> Result<Result<Appended, Dispute>, AuditError> {
         let besides: Vec<Option<Beside>> =
             drafts.iter().map(|draft| draft.beside.clone()).collect();
         let (chain, time_ms) = (Arc::clone(&self.chain), clock::now().0);
@@ -407,7 +421,7 @@ impl Writer {
                 chained(&chain, before, time_ms, &drafts, rows)
             },
         );
-        Ok(append.await?)
+        append.await.map_err(|error| self.lost_with(error))
     }
 
     /// The log ends there now: so does the head file.
@@ -439,7 +453,9 @@ impl Writer {
     }
 
     async fn write_head(&mut self) -> Result<(), AuditError> {
-        let head = self.chain.head(self.tip, self.knows_rows)?;
+        let head = self
+            .chain
+            .head_in(self.tip, self.knows_rows, self.database)?;
         let file = self.file.clone();
         let overdue = self.flusher.is_overdue();
         let write = move || {

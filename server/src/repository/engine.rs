@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::postgres::{self, Postgres, Purpose};
+use super::lineage::{Lineage, Met};
+use super::postgres::{self, Postgres, Purpose, Target};
 use super::sql::{Answer, Work};
 use super::sqlite::Sqlite;
 use super::{RepositoryError, WriteObserver};
@@ -26,6 +27,8 @@ pub enum Store {
 pub struct Schema {
     pub(super) settings: config::Postgres,
     pub(super) name: String,
+    /// What connections to it have met.
+    pub(super) met: Arc<Met>,
     /// The file that the test believes to have.
     #[cfg(test)]
     pub(super) path: PathBuf,
@@ -36,6 +39,7 @@ impl Schema {
         Self {
             settings: settings.clone(),
             name: name.to_owned(),
+            met: Arc::default(),
             #[cfg(test)]
             path: PathBuf::new(),
         }
@@ -58,6 +62,21 @@ impl Store {
         match self {
             Self::File(path) => Some(path),
             Self::Postgres(_) => None,
+        }
+    }
+
+    /// A former start has met this database: among the hosts, one that goes on from it is taken.
+    pub fn expect(&self, known: Lineage) {
+        if let Self::Postgres(schema) = self {
+            schema.met.expect(known);
+        }
+    }
+
+    /// The database that this program has met; `None`: none yet, or the repository is in a file.
+    pub fn lineage(&self) -> Option<Lineage> {
+        match self {
+            Self::File(_) => None,
+            Self::Postgres(schema) => schema.met.latest(),
         }
     }
 }
@@ -122,9 +141,7 @@ impl Apart {
     pub(super) fn of(store: &Store) -> Result<Option<Self>, RepositoryError> {
         match store {
             Store::File(_) => Ok(None),
-            Store::Postgres(schema) => {
-                Self::open(schema.settings.clone(), schema.name.clone()).map(Some)
-            }
+            Store::Postgres(schema) => Self::open(Target::of(schema)).map(Some),
         }
     }
 }
@@ -146,8 +163,7 @@ impl Engine {
         Ok(match place {
             Store::File(path) => Self::Sqlite(Sqlite::open(path.clone(), observer).await?),
             Store::Postgres(schema) => {
-                let (settings, name) = (schema.settings.clone(), schema.name.clone());
-                Self::Postgres(Postgres::open(settings, name, purpose, observer).await?)
+                Self::Postgres(Postgres::open(Target::of(schema), purpose, observer).await?)
             }
         })
     }

@@ -164,6 +164,14 @@ pub enum RepositoryError {
         "the row of this server is not in the repository any more as it left it: it had no answer from the database for too long and another one has ended it, or the database was put back to an earlier state: it changes nothing any more, and ends; started again, it begins anew, and looks"
     )]
     TakenOver,
+    /// The database has not what this server was told that it had stored.
+    #[error(
+        "the repository {place} went back in time: the last changes that this server made are not in it, because a standby that lacked them was promoted, or an earlier state was put back. Nothing was changed. Stop all servers, see that the right database answers, then run `portcullis-server repository accept-loss`"
+    )]
+    WentBack {
+        /// Where it is.
+        place: String,
+    },
     /// It was copied to another place, and is in use there.
     #[error(
         "the repository was moved to {to}: it is not used here any more; let [repository] and data_dir of the configuration name that place"
@@ -199,6 +207,9 @@ impl RepositoryError {
             Self::Damaged(what) => Self::Damaged(what.clone()),
             Self::Storage(why) => Self::Storage(why.clone()),
             Self::TakenOver => Self::TakenOver,
+            Self::WentBack { place } => Self::WentBack {
+                place: place.clone(),
+            },
             Self::Away { place, reason } => Self::Away {
                 place: place.clone(),
                 reason: reason.clone(),

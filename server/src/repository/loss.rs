@@ -59,6 +59,7 @@ impl Repository {
                 guarded.settle(tx)?;
                 sealed_values::remove_of_kind(tx, ProtectedType::EnrolmentKey)?;
                 approvals::forget_all(tx, &authority)?;
+                meta::clear_went_back(tx)?;
                 Ok(Loss {
                     generation: meta::raise_generation(tx)?,
                     held,

@@ -13,6 +13,8 @@ const SCRUB_DUE: &str = "scrub_due";
 const GENERATION: &str = "generation";
 /// Raised by whatever withdraws authority.
 const AUTHORITY: &str = "authority version";
+/// There where the repository was found to have gone back in time, until that is accepted.
+const WENT_BACK: &str = "went back";
 const PROBED: &str = "probed";
 /// Before the name of a place that the audit log is sent to.
 const FORWARDED: &str = "forwarded/";
@@ -98,6 +100,32 @@ impl Meta<'_> {
     /// [`RepositoryError`].
     pub async fn authority_version(&self) -> Result<u64, RepositoryError> {
         self.database.look(|tx| number(tx, AUTHORITY)).await
+    }
+
+    /// How often the repository went back in time, as somebody accepted each time.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn generation(&self) -> Result<u64, RepositoryError> {
+        self.database.look(generation).await
+    }
+
+    /// Whether a server found that the repository went back in time, and nobody accepted it yet.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn went_back(&self) -> Result<bool, RepositoryError> {
+        self.database
+            .look(|tx| tx.exists("SELECT 1 FROM meta WHERE name = ?1", &params![WENT_BACK]))
+            .await
+    }
+
+    /// Tells all servers that the repository went back in time.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn set_went_back(&self) -> Result<(), RepositoryError> {
+        self.database.write(set_went_back).await
     }
 
     /// The last audit entry that the place of this name has; `None`: it was never sent any.
@@ -194,6 +222,18 @@ pub(super) fn generation(tx: &mut Tx<'_>) -> Result<u64, RepositoryError> {
 /// The repository went back in time once more. Gives how often by now.
 pub(super) fn raise_generation(tx: &mut Tx<'_>) -> Result<u64, RepositoryError> {
     raise(tx, GENERATION)
+}
+
+/// The repository went back in time: all servers stop until that is accepted.
+pub(super) fn set_went_back(tx: &mut Tx<'_>) -> Result<(), RepositoryError> {
+    let sql = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
+    tx.execute(sql, &params![WENT_BACK, [1_u8]]).map(drop)
+}
+
+/// Somebody accepted that it did.
+pub(super) fn clear_went_back(tx: &mut Tx<'_>) -> Result<(), RepositoryError> {
+    tx.execute("DELETE FROM meta WHERE name = ?1", &params![WENT_BACK])
+        .map(drop)
 }
 
 /// Something is withdrawn by this transaction that other servers may go by: who may do what, where

@@ -4,6 +4,7 @@
 //! a connection of their own: no batch of other writes holds up a beat.
 
 use std::fmt;
+use std::sync::Arc;
 
 use portcullis_common::rotation::UnixMillis;
 use rand::RngExt;
@@ -11,6 +12,7 @@ use rand::RngExt;
 use super::columns::{from_sql_millis, to_sql_millis};
 use super::engine::Apart;
 use super::instance::InstanceId;
+use super::meta;
 use super::sql::{self, Bind, Column, FromColumn, Row, Tx, Value, Work, params};
 use super::{Database, RepositoryError, Store, postgres};
 
@@ -33,7 +35,7 @@ pub struct Served {
     /// The instance whose row has to stand for each of its writes.
     pub instance: InstanceId,
     /// Whether it may act.
-    pub fencing: std::sync::Arc<dyn Fencing>,
+    pub fencing: Arc<dyn Fencing>,
 }
 
 /// What an instance writes into its row again and again. Each is random.
@@ -214,7 +216,8 @@ impl ServerRows {
 
     /// Gives an instance the beat `next`, provided that its row stands with the beat `last`; one
     /// whose acknowledgement was lost may be given again. Gives all rows as they are then; `None`:
-    /// its own is gone, or another program beats in its place.
+    /// its own is gone, or another program beats in its place. Where it stands with one of the
+    /// `former` beats of the instance, the repository went back in time, and all servers are told.
     ///
     /// # Errors
     /// [`RepositoryError`]: nobody knows.
@@ -223,10 +226,19 @@ impl ServerRows {
         instance: InstanceId,
         last: Beat,
         next: Beat,
+        former: Arc<[Beat]>,
         load: Load,
     ) -> Result<Option<Vec<ServerRow>>, RepositoryError> {
         self.change(move |tx| {
             let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            let mut last = last;
+            let sql = "SELECT beat FROM servers WHERE instance = ?1";
+            let stands: Option<Beat> =
+                tx.query_optional(sql, &params![instance], |row| row.get(0))?;
+            if let Some(beat) = stands.filter(|beat| former.contains(beat)) {
+                meta::set_went_back(tx)?;
+                last = beat;
+            }
             let renewed = tx.execute(
                 "UPDATE servers SET beat = ?3, links = ?4, calls = ?5, last_error = ?6
                  WHERE instance = ?1 AND (beat = ?2 OR beat = ?3)",

@@ -12,7 +12,7 @@ use portcullis_host::private_files::{self, PermissionError};
 use super::init::{InitError, Unfinished, in_folder, must_not_exist};
 use super::lock::{DataDirLock, LockError};
 use super::{ServeError, Unlocked};
-use crate::audit::{self, AuditError, AuditLog, Draft, Fault, HeadFile, Outcome, Subject};
+use crate::audit::{self, AuditError, AuditLog, Fault, HeadFile, Subject};
 use crate::config::Config;
 use crate::repository::{Database, Loss, Opened, RepositoryError, Store, TableSum};
 use crate::servers::{self, Arrival};
@@ -128,7 +128,11 @@ async fn copy_from(
     }
     let unfinished = Unfinished::create(to).await?;
     let copied = async {
-        let contents = fill(database, &unfinished, to, async |_| Ok(())).await?.0;
+        let filled = fill(database, &unfinished, to, async |unlocked| {
+            let head = HeadFile::new(to.audit.head_file.clone());
+            Ok(audit::leave_database(&unlocked.repository, unlocked.server_id, &head).await?)
+        });
+        let contents = filled.await?.0;
         if let Some(fault) = contents.faults.first() {
             return Err(TransferError::Unsound(*fault));
         }
@@ -318,7 +322,7 @@ async fn go_on(
     } = unlocked;
     let loss = repository.accept_loss(clock::now()).await?;
     let log = AuditLog::attach(repository, *server_id, &config.audit).await?;
-    let accepted = match log.accept(who.clone(), reason).await {
+    let accepted = match log.accept_loss(who.clone(), reason).await {
         Ok(_) | Err(AuditError::Undisputed) => Ok(()),
         Err(error) => Err(error),
     };
@@ -331,8 +335,8 @@ async fn go_on(
         let detail = format!(
             "{reason}; generation {generation}, {held} calls held, tokens or pairing of {closed} gateways closed"
         );
-        let draft = Draft::new(who, "Repository/AcceptLoss", "", Outcome::Done).detail(&detail);
-        log.record(draft).await;
+        log.record(audit::accepted_loss(who, generation).detail(&detail))
+            .await;
     }
     log.detach().await;
     accepted?;

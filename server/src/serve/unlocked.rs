@@ -130,6 +130,9 @@ impl Unlocked {
         observer: Option<Arc<dyn WriteObserver>>,
     ) -> Result<Self, ServeError> {
         let place = Self::place(config)?;
+        if let Some(known) = HeadFile::new(config.audit.head_file.clone()).lineage()? {
+            place.expect(known);
+        }
         let (database, member) = servers::open(&place, arrival, waiting, observer).await?;
         match Self::in_use(&database, config, Unlock::Mend).await {
             Ok(unlocked) => Ok(Self {

@@ -1,5 +1,6 @@
 //! The beats of this server, and what it sees of those of others.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,9 @@ const BEAT: Duration = Duration::from_secs(2);
 /// From one that was not acknowledged to the next attempt.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// Former beats that are remembered: those of ten minutes and more.
+const FORMER: usize = 300;
+
 /// In which those gather that want a beat.
 const GATHER: Duration = Duration::from_millis(10);
 
@@ -26,6 +30,7 @@ pub(super) async fn keep(server: Weak<Inner>) {
     let wanted = Arc::clone(&inner.wanted);
     let mut beats = Beats {
         last: inner.own.beat,
+        former: VecDeque::new(),
         unanswered: None,
         watcher: Watcher::default(),
     };
@@ -61,6 +66,8 @@ async fn pause(time: Duration, wanted: &Notify) {
 struct Beats {
     /// The last one that was acknowledged.
     last: Beat,
+    /// Those before it.
+    former: VecDeque<Beat>,
     /// The one after it, of which nobody knows whether it was written.
     unanswered: Option<Beat>,
     watcher: Watcher,
@@ -72,13 +79,18 @@ impl Beats {
         let next = *self.unanswered.get_or_insert_with(Beat::random);
         let sent = Instant::now();
         let own = inner.own.instance;
-        let renewed = inner.rows.renew(own, self.last, next, inner.load());
+        let former = self.former.iter().copied().collect();
+        let renewed = inner.rows.renew(own, self.last, next, former, inner.load());
         let Some(mut rows) = renewed.await? else {
             return Ok(false);
         };
         inner.fence.renewed(sent);
         inner.acknowledged.send_replace(());
         inner.went_well();
+        if self.former.len() == FORMER {
+            self.former.pop_front();
+        }
+        self.former.push_back(self.last);
         self.last = next;
         self.unanswered = None;
         rows.retain(|row| row.instance != own);

@@ -18,6 +18,8 @@ use crate::{loopback_address, trees};
 /// Whom a cluster belongs to where root runs the tests: PostgreSQL refuses to be root.
 pub(crate) const NOBODY: u32 = 65534;
 const PORT: u16 = 5432;
+/// As which a standby follows.
+const STANDBY: &str = "standby";
 
 /// A cluster of PostgreSQL that speaks over TLS, with the superuser `postgres`.
 #[derive(Debug)]
@@ -62,7 +64,8 @@ impl Postgres {
             files.key.display()
         );
         fs::write(data.join("postgresql.conf"), settings).or_fail("write postgresql.conf");
-        let rules = "hostssl all all 127.0.0.0/8 scram-sha-256\nlocal all all scram-sha-256\n";
+        let rules = "hostssl all all 127.0.0.0/8 scram-sha-256\nlocal all all scram-sha-256\n\
+                     hostssl replication all 127.0.0.0/8 scram-sha-256\n";
         fs::write(data.join("pg_hba.conf"), rules).or_fail("write pg_hba.conf");
         if geteuid().is_root() {
             for path in [site.path(), &files.certificate, &files.key] {
@@ -78,6 +81,68 @@ impl Postgres {
         };
         started.restart().await;
         started
+    }
+
+    /// Starts a standby of it, which has what it has from then on.
+    pub async fn standby(&self) -> Self {
+        let site = Site::new();
+        let address = loopback_address();
+        let names = [Self::NAME, "localhost", &address.to_string()];
+        let files = Authority::ours().certificate(&names).write(site.path());
+        if geteuid().is_root() {
+            for path in [site.path(), &files.certificate, &files.key] {
+                chown(path, Some(NOBODY), Some(NOBODY)).or_fail(path.display());
+            }
+        }
+        let primary = format!(
+            "host={} port={PORT} user={} password={} sslmode=require application_name={STANDBY}",
+            self.address,
+            Self::SUPERUSER,
+            Self::PASSWORD
+        );
+        let data = site.path().join("data");
+        let mut command = as_nobody(&self.programs.join("pg_basebackup"));
+        command.arg("-D").arg(&data).args(["-d", &primary]);
+        command.args(["-X", "stream", "-c", "fast", "--no-sync"]);
+        run(command);
+        let mut settings = fs::read_to_string(data.join("postgresql.conf")).or_fail("settings");
+        settings += &format!(
+            "listen_addresses = '{address}'\nunix_socket_directories = '{}'\nssl_cert_file = '{}'\nssl_key_file = '{}'\n\
+             primary_conninfo = '{primary}'\n",
+            site.path().display(),
+            files.certificate.display(),
+            files.key.display()
+        );
+        fs::write(data.join("postgresql.conf"), settings).or_fail("write postgresql.conf");
+        fs::write(data.join("standby.signal"), "").or_fail("write standby.signal");
+        let mut started = Self {
+            process: None,
+            address,
+            files,
+            programs: self.programs.clone(),
+            site,
+        };
+        started.restart().await;
+        started
+    }
+
+    /// From now on it acknowledges what its standby has, and nothing else.
+    pub async fn wait_for_standby(&self) {
+        self.query(&format!(
+            "alter system set synchronous_standby_names = '{STANDBY}';
+             select pg_reload_conf();"
+        ));
+        let sql = "select count(*) from pg_stat_replication where sync_state = 'sync'";
+        eventually("the standby to follow", async || {
+            (self.query(sql).trim() == "1").then_some(())
+        })
+        .await;
+    }
+
+    /// Makes a primary of a standby.
+    pub fn promote(&self) {
+        let promoted = self.query("select pg_promote(true, 60)");
+        assert_eq!(promoted.trim(), "t", "it was not promoted");
     }
 
     /// Whether it is installed.
@@ -299,7 +364,7 @@ pub(crate) fn as_nobody(program: &Path) -> Command {
     } else {
         Command::new(program)
     };
-    // It looks for its working directory, which may be closed to it.
-    command.current_dir("/");
+    // It looks for its working directory, and for certificates at home, which may be closed to it.
+    command.current_dir("/").env("HOME", "/");
     command
 }

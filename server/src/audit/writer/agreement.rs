@@ -18,8 +18,15 @@ const UNFLUSHED_MS: u64 = 5_000;
 
 impl Writer {
     /// Goes on from the last entry that is there, whatever the head file says.
-    pub(super) async fn accept(&mut self, draft: Draft) -> Result<AuditTip, AuditError> {
+    pub(super) async fn accept(
+        &mut self,
+        draft: Draft,
+        loss: bool,
+    ) -> Result<AuditTip, AuditError> {
         let dispute = self.dispute.ok_or(AuditError::Undisputed)?;
+        if self.follow_at.is_some() && dispute.is_loss() && !loss {
+            return Err(AuditError::Loss(dispute));
+        }
         let found = match self.file.read()? {
             Found::Head(head) => format!(
                 "the head file said {} {}",
@@ -126,7 +133,7 @@ impl Writer {
 
     /// The MAC of this entry, also where it is the last one that was archived; empty: it is not
     /// there.
-    async fn mac_of(&self, seq: u64) -> Result<Vec<u8>, AuditError> {
+    pub(super) async fn mac_of(&self, seq: u64) -> Result<Vec<u8>, AuditError> {
         if seq == 0 {
             return Ok(AuditTip::BEGINNING.mac.to_vec());
         }
@@ -151,8 +158,18 @@ impl Writer {
             Found::Missing => return Ok(Some(Dispute::HeadMissing)),
             Found::Damaged => return Ok(Some(Dispute::HeadDamaged)),
             Found::Head(head) if !self.chain.made(&head) => return Ok(Some(Dispute::HeadDamaged)),
-            Found::Head(head) => head.tip,
+            Found::Head(head) => head,
         };
+        if self.is_known_to_have_gone_back().await? {
+            return Ok(Some(Dispute::WentBack));
+        }
+        if self.was_accepted_after(&head).await? {
+            return Ok(None);
+        }
+        if let Some(dispute) = self.lost_since(&head) {
+            return Ok(Some(dispute));
+        }
+        let head = head.tip;
         let count = self.tip.count;
         if head.count > count {
             let head = head.count;

@@ -78,7 +78,11 @@ impl Writer {
     }
 
     async fn look_around(&mut self) -> Result<(), AuditError> {
-        self.look_for_end().await?;
+        let goes_on = self.look_for_end().await?;
+        self.look_for_loss(goes_on).await?;
+        if self.dispute.is_some() {
+            return Ok(());
+        }
         self.find_left_open().await?;
         match self.kept.is_empty() {
             true => Ok(()),
@@ -86,18 +90,19 @@ impl Writer {
         }
     }
 
-    async fn look_for_end(&mut self) -> Result<(), AuditError> {
+    /// `false`: the log does not go on from where it was known to end.
+    async fn look_for_end(&mut self) -> Result<bool, AuditError> {
         for _ in 0..2 {
             let entries = self.repository.audit_entries();
             let check = check(Arc::clone(&self.chain));
             match entries.end(self.end(), check).await? {
-                Ok(end) => return self.move_to(end).await,
+                Ok(end) => return self.move_to(end).await.map(|()| true),
                 // Another server may have begun to chain under another key.
                 Err(_) => self.load_chain().await?,
             }
         }
         // Nothing is decided here: the next append looks once more, within its transaction.
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -14,7 +14,6 @@ use super::connect::Target;
 use super::fault::Fault;
 use super::link::Link;
 use super::tx::PostgresTx;
-use crate::config::Postgres as Settings;
 use crate::repository::RepositoryError;
 use crate::repository::one_write::OneWrite;
 use crate::repository::sql::{Answer, Tx, Work, params};
@@ -33,12 +32,9 @@ pub(in crate::repository) struct Apart {
 }
 
 impl Apart {
-    /// To the repository in `schema` of a database, which nobody need have opened.
-    pub(in crate::repository) fn open(
-        settings: Settings,
-        schema: String,
-    ) -> Result<Self, RepositoryError> {
-        let target = Arc::new(Target { settings, schema });
+    /// To the repository of a database, which nobody need have opened.
+    pub(in crate::repository) fn open(target: Target) -> Result<Self, RepositoryError> {
+        let target = Arc::new(target);
         let (jobs, queue) = mpsc::channel::<OneWrite>();
         let to = Arc::clone(&target);
         let spawned = thread::Builder::new()
@@ -150,6 +146,7 @@ impl Connection {
     fn begun(&mut self) -> Result<Link, RepositoryError> {
         // A database that was restarted, or has another primary now, has closed the one there was.
         if let Some(link) = self.link.take()
+            && self.target.is_current(&link)
             && link.batch(BEGIN).is_ok()
         {
             return Ok(link);

@@ -16,6 +16,8 @@ use zeroize::Zeroizing;
 use super::link::Link;
 use crate::config::{DatabaseHost, DatabasePassword, Postgres as Settings};
 use crate::repository::RepositoryError;
+use crate::repository::engine::Schema;
+use crate::repository::lineage::{Lineage, Met};
 
 /// How long a connection to one host may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -31,24 +33,75 @@ const OLDEST: u32 = 14;
 
 /// The database of a repository, and the schema in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(in crate::repository) struct Target {
     pub(super) settings: Settings,
     /// The schema that holds the tables.
     pub(super) schema: String,
+    /// What all connections to it have met.
+    met: Arc<Met>,
 }
 
 impl Target {
+    /// A database of which nothing is known yet.
+    pub(super) fn new(settings: Settings, schema: String) -> Self {
+        Self {
+            settings,
+            schema,
+            met: Arc::default(),
+        }
+    }
+
+    /// What is known of the database is what others know who were told of this place.
+    pub(in crate::repository) fn of(place: &Schema) -> Self {
+        Self {
+            settings: place.settings.clone(),
+            schema: place.name.clone(),
+            met: Arc::clone(&place.met),
+        }
+    }
+
     /// Where it is, for people.
     pub(super) fn place(&self) -> String {
         self.settings.to_string()
     }
 
-    /// Connects, and sets what holds for every transaction of ours.
+    /// Connects, and sets what holds for every transaction of ours. A primary that a promotion has
+    /// left behind is not gone back to, as long as this program runs.
     ///
     /// # Errors
     /// [`RepositoryError::Away`], `Unsuitable`.
     pub(super) fn connect(&self) -> Result<Link, RepositoryError> {
-        let config = self.config()?;
+        let hosts = &self.settings.hosts;
+        let link = self.connect_to(hosts)?;
+        let found = link.lineage();
+        if self.met.meet(found).is_ok() {
+            return Ok(link);
+        }
+        for host in hosts.iter().filter(|_| hosts.len() > 1) {
+            if let Ok(link) = self.connect_to(std::slice::from_ref(host))
+                && self.met.meet(link.lineage()).is_ok()
+            {
+                return Ok(link);
+            }
+        }
+        match self.met.settle_for(found) {
+            Ok(()) => Ok(link),
+            Err(known) if known.system == found.system => Err(self.away(&format!(
+                "what answers is an earlier primary ({found}), and this server has worked with its successor ({known}): end that one, and let [repository] hosts name the primary"
+            ))),
+            Err(known) => Err(self.away(&format!(
+                "what answers is another cluster ({found}) than the one that this server works with ({known}): where that is meant, restart the server"
+            ))),
+        }
+    }
+
+    /// Whether this connection may be used on: none to a newer timeline was made since.
+    pub(super) fn is_current(&self, link: &Link) -> bool {
+        self.met.is_current(link.lineage())
+    }
+
+    fn connect_to(&self, hosts: &[DatabaseHost]) -> Result<Link, RepositoryError> {
+        let config = self.config(hosts)?;
         let place = self.place();
         let link = match self.tls()? {
             None => Link::connect(&config, NoTls, &place)?,
@@ -58,7 +111,7 @@ impl Target {
         self.must_suit(&found)?;
         link.batch(&self.session())
             .map_err(|fault| self.away(&fault))?;
-        Ok(link)
+        Ok(link.to(found.lineage))
     }
 
     /// A pooler that gives each transaction another session keeps neither locks nor settings. It is
@@ -113,10 +166,10 @@ impl Target {
         Ok(())
     }
 
-    fn config(&self) -> Result<Config, RepositoryError> {
+    fn config(&self, hosts: &[DatabaseHost]) -> Result<Config, RepositoryError> {
         let settings = &self.settings;
         let mut config = Config::new();
-        for host in &settings.hosts {
+        for host in hosts {
             match host {
                 DatabaseHost::Network { host, port } => config.host(host).port(*port),
                 DatabaseHost::Socket { folder, port } => config.host_path(folder).port(*port),
@@ -249,4 +302,6 @@ pub(super) struct Found {
     pub(super) version: u32,
     /// How it stores texts.
     pub(super) encoding: String,
+    /// Which cluster it is of, and at which timeline.
+    pub(super) lineage: Lineage,
 }

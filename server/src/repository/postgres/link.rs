@@ -15,6 +15,7 @@ use super::connect::Found;
 use super::dialect;
 use super::fault::{self, Fault};
 use crate::repository::RepositoryError;
+use crate::repository::lineage::Lineage;
 use crate::repository::sql::Value;
 
 /// How long an answer may take to go on: a database that stands still is one that is away.
@@ -34,6 +35,8 @@ pub(super) struct Link {
     warnings: Arc<AtomicU32>,
     /// How long an answer may take.
     patience: Duration,
+    /// Which database it is to.
+    lineage: Lineage,
 }
 
 impl Link {
@@ -75,7 +78,21 @@ impl Link {
             statements: HashMap::new(),
             warnings,
             patience: ANSWER,
+            lineage: Lineage {
+                system: 0,
+                timeline: 0,
+            },
         })
+    }
+
+    /// The same, of which it is known that it is to this database.
+    pub(super) fn to(self, lineage: Lineage) -> Self {
+        Self { lineage, ..self }
+    }
+
+    /// Which database it is to.
+    pub(super) const fn lineage(&self) -> Lineage {
+        self.lineage
     }
 
     /// The same, of which no answer may take longer than this.
@@ -119,13 +136,20 @@ impl Link {
     /// What the database says of itself.
     pub(super) fn settings(&self) -> Result<Found, Fault> {
         let row = self.row(
-            "SELECT current_setting('server_version_num'), current_setting('server_encoding')",
+            "SELECT current_setting('server_version_num'), current_setting('server_encoding'),
+                (SELECT system_identifier FROM pg_control_system()),
+                CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END",
         )?;
-        let [version, encoding] = row.as_slice() else {
+        let [version, encoding, system, timeline] = row.as_slice() else {
             return Err(Fault::Lost("it says nothing of itself".to_owned()));
         };
         let version = version.parse();
+        // The control file tells a new timeline only after the checkpoint that follows a promotion.
+        let (Ok(system), Ok(timeline)) = (system.parse(), u32::from_str_radix(timeline, 16)) else {
+            return Err(Fault::Lost("it is no primary".to_owned()));
+        };
         Ok(Found {
+            lineage: Lineage { system, timeline },
             version: version.map_err(|_| Fault::Lost("it has no version".to_owned()))?,
             encoding: encoding.clone(),
         })

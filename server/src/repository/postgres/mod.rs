@@ -30,7 +30,7 @@ use super::readers::{Length, Read, Readers, Source};
 use super::sql::{Answer, Work};
 use super::{RepositoryError, Served, WriteObserver};
 use crate::config::Postgres as Settings;
-use connect::Target;
+pub(super) use connect::Target;
 use fault::Fault;
 use link::Link;
 use tx::PostgresTx;
@@ -66,30 +66,27 @@ pub(super) enum Purpose {
 }
 
 impl Postgres {
-    /// Opens the repository in `schema` of a database and brings its tables up to date; `observer`
+    /// Opens the repository of a database and brings its tables up to date; `observer`
     /// decides on every write from then on.
     pub(super) async fn open(
-        settings: Settings,
-        schema: String,
+        target: Target,
         purpose: Purpose,
         observer: Option<Arc<dyn WriteObserver>>,
     ) -> Result<Self, RepositoryError> {
-        let opened =
-            tokio::task::spawn_blocking(move || Self::start(settings, schema, purpose, observer));
+        let opened = tokio::task::spawn_blocking(move || Self::start(target, purpose, observer));
         opened.await.map_err(|_| RepositoryError::Closed)?
     }
 
     /// Makes an empty repository in `schema`, which may not be there.
     pub(super) async fn create(settings: Settings, schema: String) -> Result<(), RepositoryError> {
-        let target = Target { settings, schema };
+        let target = Target::new(settings, schema);
         on_a_link(target, schema::create).await
     }
 
     /// # Errors
     /// [`RepositoryError::Occupied`] where the database has a repository.
     pub(super) async fn must_be_free(settings: Settings) -> Result<(), RepositoryError> {
-        let schema = SCHEMA.to_owned();
-        let target = Target { settings, schema };
+        let target = Target::new(settings, SCHEMA.to_owned());
         on_a_link(target, |link, target| {
             match schema::must_be_there(link, target) {
                 Err(RepositoryError::Missing { .. }) => Ok(()),
@@ -104,19 +101,13 @@ impl Postgres {
 
     /// Makes what was filled in `from` the repository of the database.
     pub(super) async fn publish(settings: Settings, from: String) -> Result<(), RepositoryError> {
-        let target = Target {
-            settings,
-            schema: from,
-        };
+        let target = Target::new(settings, from);
         on_a_link(target, |link, target| schema::publish(link, target, SCHEMA)).await
     }
 
     /// Removes what an earlier `init` left unfinished.
     pub(super) async fn remove_unfinished(settings: Settings) -> Result<(), RepositoryError> {
-        let target = Target {
-            settings,
-            schema: UNFINISHED.to_owned(),
-        };
+        let target = Target::new(settings, UNFINISHED.to_owned());
         on_a_link(target, schema::remove_unfinished).await
     }
 
@@ -197,12 +188,11 @@ impl Postgres {
     }
 
     fn start(
-        settings: Settings,
-        schema: String,
+        target: Target,
         purpose: Purpose,
         observer: Option<Arc<dyn WriteObserver>>,
     ) -> Result<Self, RepositoryError> {
-        let target = Arc::new(Target { settings, schema });
+        let target = Arc::new(target);
         let served = match purpose {
             Purpose::Serve(served) => Some(served),
             Purpose::Look => None,
@@ -302,6 +292,7 @@ impl Source for Connections {
 impl Connections {
     /// A connection with a transaction that has begun: this one, or where there is none, a new one.
     fn begun(&self, link: Option<Link>) -> Result<Link, RepositoryError> {
+        let link = link.filter(|link| self.0.is_current(link));
         let link = link.map_or_else(|| self.0.connect(), Ok)?;
         match link.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") {
             Ok(()) => Ok(link),

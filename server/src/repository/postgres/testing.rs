@@ -40,6 +40,7 @@ pub(crate) fn in_file(path: &Path) -> Store {
     Store::Postgres(Schema {
         settings,
         name: format!("test_{name:016x}"),
+        met: std::sync::Arc::default(),
         path: path.to_owned(),
     })
 }
@@ -68,8 +69,7 @@ pub(crate) fn tamper(path: &Path, sql: &str) -> bool {
 pub(crate) fn run(settings: config::Postgres, schema: &str, sql: &str) {
     let sql = sql.replace(" x'", " '\\x").replace("(x'", "('\\x");
     let sql = sql.replace(" AS BLOB)", " AS BYTEA)");
-    let schema = schema.to_owned();
-    let target = Target { settings, schema };
+    let target = Target::new(settings, schema.to_owned());
     let done = std::thread::spawn(move || target.connect().unwrap().batch(&sql));
     done.join().unwrap().unwrap();
 }

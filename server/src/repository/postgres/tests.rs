@@ -58,7 +58,8 @@ async fn served_under(
         instance,
         fencing: Arc::new(Fences::default()),
     });
-    let engine = Postgres::open(settings.clone(), schema.to_owned(), served, observer).await?;
+    let target = Target::new(settings.clone(), schema.to_owned());
+    let engine = Postgres::open(target, served, observer).await?;
     testing::run(
         settings.clone(),
         schema,
@@ -137,7 +138,11 @@ async fn others_may_look_at_a_repository_that_is_served() {
         return;
     };
     let first = served(&settings, &schema).await.unwrap();
-    let beside = Postgres::open(settings.clone(), schema.clone(), Purpose::Look, None);
+    let beside = Postgres::open(
+        Target::new(settings.clone(), schema.clone()),
+        Purpose::Look,
+        None,
+    );
     let beside = beside.await.unwrap();
     assert_eq!(count(&beside).await.unwrap(), 0);
     beside.close().await;
@@ -153,7 +158,11 @@ async fn tables_are_not_changed_under_a_server_that_is_at_work() {
     let first = served(&settings, &schema).await.unwrap();
     let before = "UPDATE engine SET version = version - 1";
     testing::run(settings.clone(), &schema, before);
-    let second = Postgres::open(settings.clone(), schema.clone(), Purpose::Look, None);
+    let second = Postgres::open(
+        Target::new(settings.clone(), schema.clone()),
+        Purpose::Look,
+        None,
+    );
     let second = second.await.err();
     assert!(
         matches!(&second, Some(RepositoryError::Taken { by, .. }) if by == "host"),

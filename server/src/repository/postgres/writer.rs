@@ -19,6 +19,7 @@ use super::connect::Target;
 use super::fault::Fault;
 use super::link::{Link, pause};
 use super::tx::PostgresTx;
+use crate::repository::meta;
 use crate::repository::one_write::OneWrite;
 use crate::repository::sql::{Bind as _, Driver as _, Tx, Value};
 use crate::repository::{Fate, Moment, RepositoryError, Served, WriteObserver};
@@ -204,17 +205,8 @@ impl Writer {
         batch: &mut [OneWrite],
         isolation: Isolation,
     ) -> Result<bool, Lost> {
-        let link = match &mut self.link {
-            Some(link) => link,
-            // The first attempt after a loss, too, finds out whether the database is back.
-            None => self
-                .link
-                .insert(self.target.connect().map_err(|error| match error {
-                    RepositoryError::Away { .. } => Lost::ForNow(error),
-                    error => Lost::Failed(error),
-                })?),
-        };
-        let mut tx = PostgresTx::new(link);
+        let mut link = self.connected()?;
+        let mut tx = PostgresTx::new(&mut link);
         let filled = Self::begin(&mut tx, id, isolation, self.settled, self.served.as_ref())
             .and_then(|stands| {
                 if stands {
@@ -223,11 +215,12 @@ impl Writer {
                     Ok(None)
                 }
             });
-        match (tx.broken(), filled) {
-            (Some(Fault::Lost(reason)), _) => {
-                self.link = None;
-                Err(Lost::ForNow(self.target.away(&reason)))
-            }
+        let broken = tx.broken();
+        if let Some(Fault::Lost(reason)) = &broken {
+            return Err(Lost::ForNow(self.target.away(reason)));
+        }
+        self.link = Some(link);
+        match (broken, filled) {
             (Some(_), _) => {
                 self.undo();
                 Err(Lost::ForNow(RepositoryError::Busy))
@@ -248,6 +241,48 @@ impl Writer {
                 self.undo();
                 Err(Lost::Failed(error))
             }
+        }
+    }
+
+    /// The connection, or a new one. The first attempt after a loss, too, finds out whether the
+    /// database is back.
+    fn connected(&mut self) -> Result<Link, Lost> {
+        if let Some(link) = self.link.take()
+            && self.target.is_current(&link)
+        {
+            return Ok(link);
+        }
+        let mut link = self.target.connect().map_err(|error| match error {
+            RepositoryError::Away { .. } => Lost::ForNow(error),
+            error => Lost::Failed(error),
+        })?;
+        self.must_have_the_last(&mut link)?;
+        Ok(link)
+    }
+
+    /// The database behind this connection has the last change that was acknowledged to this
+    /// program, and so all before it. One that has not went back in time: it is told to all.
+    fn must_have_the_last(&self, link: &mut Link) -> Result<(), Lost> {
+        let [Some(last), _] = self.settled else {
+            return Ok(());
+        };
+        let mut tx = PostgresTx::new(link);
+        let sql = "SELECT 1 FROM engine_changes WHERE id = ?1";
+        let found = Tx::new(&mut tx)
+            .exists(sql, &[last.bind()])
+            .and_then(|found| match found {
+                true => Ok(()),
+                false => {
+                    meta::set_went_back(&mut Tx::new(&mut tx))?;
+                    Err(RepositoryError::WentBack {
+                        place: self.target.place(),
+                    })
+                }
+            });
+        match (tx.broken(), found) {
+            (Some(Fault::Lost(reason)), _) => Err(Lost::ForNow(self.target.away(&reason))),
+            (Some(_), _) => Err(Lost::ForNow(RepositoryError::Busy)),
+            (None, found) => found.map_err(Lost::Failed),
         }
     }
 
@@ -324,6 +359,9 @@ impl Writer {
                     let committed = was_committed(&mut tx, id, mark);
                     match (tx.broken(), committed) {
                         (None, Ok(committed)) => {
+                            if !committed {
+                                self.must_have_the_last(&mut link)?;
+                            }
                             self.link = Some(link);
                             self.settled = [Some(id), Some(mark)];
                             return match committed {

@@ -9,6 +9,7 @@
 
 mod away;
 mod commits;
+mod failover;
 mod life;
 mod moving;
 mod relay;
