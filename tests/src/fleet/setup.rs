@@ -41,13 +41,13 @@ pub struct SimulatedFleet {
 impl SimulatedFleet {
     /// Starts the server, registers the gateways and gives each its token. None of them runs yet.
     pub async fn new(count: usize) -> Self {
-        Self::with_links(count, HARNESS_LINKS).await
+        Self::with(count, HARNESS_LINKS, "").await
     }
 
-    /// As [`Self::new`], with this for the server's `[links]`.
-    pub async fn with_links(count: usize, links: &str) -> Self {
+    /// As [`Self::new`], with this for the server's `[links]`, and `more` in its configuration.
+    pub async fn with(count: usize, links: &str, more: &str) -> Self {
         let site = Site::new();
-        let mut server = Server::new(&site, "");
+        let mut server = Server::new(&site, more);
         // A line of the log for each step of each gateway would be what is measured.
         let text = std::fs::read_to_string(&server.config);
         let text = text.or_fail("read the server's configuration");

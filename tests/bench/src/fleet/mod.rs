@@ -5,6 +5,7 @@
 //! measures.
 
 mod callers;
+mod database;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,8 @@ use serde::Serialize;
 
 use self::callers::Callers;
 pub use self::callers::Tally;
+use self::database::Database;
+pub use self::database::Engine;
 
 /// How the server keeps up links: a gateway that was away is dialled again within 5 s, others as
 /// the defaults have it.
@@ -34,6 +37,8 @@ pub struct Plan {
     pub callers: usize,
     /// How long links are left alone before their memory is measured.
     pub settle: Duration,
+    /// What stores the repository.
+    pub engine: Engine,
 }
 
 impl Plan {
@@ -43,6 +48,7 @@ impl Plan {
             gateways,
             callers: 16,
             settle: SETTLE,
+            engine: Engine::Sqlite,
         }
     }
 }
@@ -54,6 +60,8 @@ pub struct Summary {
     pub summary: &'static str,
     /// How many gateways.
     pub gateways: usize,
+    /// What stored the repository.
+    pub engine: Engine,
     /// To register all of them, in milliseconds.
     pub registered_ms: u64,
     /// From the start of all gateways with their tokens until each had enrolled and was connected.
@@ -76,6 +84,8 @@ pub struct Summary {
     pub storm_cpu_ms: u64,
     /// Processor time of the server for the rotation, in milliseconds.
     pub rotation_cpu_ms: u64,
+    /// Of the database for the same; 0: there is none.
+    pub rotation_database_cpu_ms: u64,
     /// Processor time of the server while idle with all links, a minute, in milliseconds.
     pub idle_cpu_ms_per_minute: u64,
     /// Seconds in all.
@@ -107,6 +117,10 @@ impl Summary {
             ("rotation, to the last proof", seconds(self.rotation_ms)),
             ("its processor time for that", seconds(self.rotation_cpu_ms)),
             (
+                "the database's, where there is one",
+                seconds(self.rotation_database_cpu_ms),
+            ),
+            (
                 "calls meanwhile: done, failed, slowest",
                 format!(
                     "{}, {}, {} ms",
@@ -116,8 +130,9 @@ impl Summary {
         ];
         let rows = rows.map(|(what, value)| format!("| {what} | {value} |\n"));
         format!(
-            "| {} gateways | |\n|---|---:|\n{}",
+            "| {} gateways, {:?} | |\n|---|---:|\n{}",
             self.gateways,
+            self.engine,
             rows.concat()
         )
     }
@@ -128,14 +143,19 @@ pub async fn run(plan: &Plan, progress: impl Fn(&str)) -> Summary {
     let began = Instant::now();
     let count = plan.gateways.max(2);
     allow_open_files().or_fail("lift the limit on open files");
+    let database = Database::start(plan.engine).await;
+    let more = database.as_ref().map_or("", |database| &database.config);
+    let fleet = SimulatedFleet::with(count, LINKS, more).await;
     let mut run = Run {
         patience: Duration::from_secs(60) + Duration::from_millis(50) * count as u32,
         summary: Summary {
             summary: "fleet",
             gateways: count,
+            engine: plan.engine,
             ..Summary::default()
         },
-        fleet: SimulatedFleet::with_links(count, LINKS).await,
+        fleet,
+        database,
     };
     run.summary.registered_ms = ms(began.elapsed());
     progress(&format!("registered in {} ms", run.summary.registered_ms));
@@ -148,6 +168,7 @@ pub async fn run(plan: &Plan, progress: impl Fn(&str)) -> Summary {
 
 struct Run {
     fleet: SimulatedFleet,
+    database: Option<Database>,
     patience: Duration,
     summary: Summary,
 }
@@ -213,11 +234,17 @@ impl Run {
             .extend(panics.map(|line| format!("the server panicked: {line}")));
     }
 
+    fn database_cpu(&self) -> Duration {
+        let database = self.database.as_ref();
+        database.map_or(Duration::ZERO, |it| it.postgres.processor_time())
+    }
+
     /// At full speed, with calls on the way.
     async fn rotate(&mut self, plan: &Plan) {
         let count = self.summary.gateways;
         let callers = Callers::start(&self.fleet, plan.callers).await;
         let cpu = self.fleet.server_cpu();
+        let database = self.database_cpu();
         let began = Instant::now();
         let request = RotateGatewayRequest {
             wait_ms: u32::MAX,
@@ -238,6 +265,7 @@ impl Run {
             }
         }
         self.summary.rotation_cpu_ms = ms(self.fleet.server_cpu().saturating_sub(cpu));
+        self.summary.rotation_database_cpu_ms = ms(self.database_cpu().saturating_sub(database));
         self.summary.calls = callers.stop().await;
         if proved as usize != count {
             let broken = format!("{proved} of {count} gateways proved the new key");
@@ -248,6 +276,11 @@ impl Run {
             self.summary.broken.push(format!("of the calls: {tally:?}"));
         }
     }
+}
+
+/// How much longer the rotation of `other` took than that of `first`.
+pub fn rotation_ratio(first: &Summary, other: &Summary) -> f64 {
+    other.rotation_ms as f64 / first.rotation_ms.max(1) as f64
 }
 
 fn ms(time: Duration) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Plan, run};
+use super::{Engine, Plan, run};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fleet_comes_back_after_the_server_and_rotates_while_calls_go_through_it() {
@@ -10,6 +10,7 @@ async fn a_fleet_comes_back_after_the_server_and_rotates_while_calls_go_through_
         gateways: 60,
         callers: 4,
         settle: Duration::ZERO,
+        engine: Engine::Sqlite,
     };
     let summary = run(&plan, |_| {}).await;
     assert!(summary.broken.is_empty(), "{summary:?}");
