@@ -12,7 +12,7 @@ use crate::config::SecretSource;
 use crate::fleet::Fleet;
 use crate::keys::protection;
 use crate::keys::{KeyManager, RenewError};
-use crate::repository::{Database, Offer, RepositoryError};
+use crate::repository::{Database, Offer, RepositoryError, tell_refusal};
 use crate::servers::Member;
 
 /// How often the authority version is asked for.
@@ -105,14 +105,22 @@ impl Withdrawals {
         }
         let mut told = None;
         loop {
-            let error = self.look().await.err().map(|error| error.to_string());
-            if let Some(error) = error.as_ref().filter(|error| told.as_ref() != Some(*error)) {
-                tracing::warn!(
-                    error,
-                    "this server may not go by what others withdrew, and they wait for it"
-                );
+            match self.look().await {
+                Ok(_) => told = None,
+                Err(NotDone::Repository(error)) => {
+                    tell_refusal!(error, "what other servers withdrew is not known");
+                }
+                Err(error) => {
+                    let error = error.to_string();
+                    if told.as_ref() != Some(&error) {
+                        tracing::error!(
+                            error,
+                            "this server may not go by what others withdrew, and they wait for it"
+                        );
+                    }
+                    told = Some(error);
+                }
             }
-            told = error;
             tokio::time::sleep(EVERY).await;
         }
     }
