@@ -4,9 +4,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use portcullis_chaos::seeds::Options;
 use portcullis_chaos::{audit, durable, keys, links, rotation, servers, simulation};
+use portcullis_directories::Postgres;
 use serde_json::{Value, json};
 
 /// Failures that are printed in full.
@@ -105,10 +106,19 @@ enum Command {
         /// The first; random where not given, and always printed.
         #[arg(long)]
         first: Option<u64>,
+        /// What stores the repositories: `postgres` starts one, with a database for each seed.
+        #[arg(long, value_enum, default_value_t = EngineName::Sqlite)]
+        engine: EngineName,
         /// A rule to break, to see that it is noticed; its number.
         #[arg(long, hide = true)]
         fault: Option<usize>,
     },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum EngineName {
+    Sqlite,
+    Postgres,
 }
 
 fn main() -> ExitCode {
@@ -144,8 +154,9 @@ fn main() -> ExitCode {
         Command::Keys {
             seeds,
             first,
+            engine,
             fault,
-        } => keys(seeds, first, fault, cli.json),
+        } => keys(engine, seeds, first, fault, cli.json),
     };
     match kept {
         Ok(true) => ExitCode::SUCCESS,
@@ -375,6 +386,7 @@ fn servers(seeds: u64, first: Option<u64>, fault: Option<usize>, json: bool) -> 
 }
 
 fn keys(
+    engine: EngineName,
     seeds: u64,
     first: Option<u64>,
     fault: Option<usize>,
@@ -384,7 +396,14 @@ fn keys(
     eprintln!("seeds from {first}");
     let fault = fault.and_then(|number| keys::Fault::ALL.get(number).copied());
     let options = fault.map_or_else(Options::default, Options::breaking);
-    let report = keys::run(first..first.saturating_add(seeds), options)?;
+    let engine = match engine {
+        EngineName::Sqlite => keys::Engine::Sqlite,
+        EngineName::Postgres if !Postgres::is_installed() => {
+            return Err("PostgreSQL is not installed".into());
+        }
+        EngineName::Postgres => tokio::runtime::Runtime::new()?.block_on(keys::Engine::postgres()),
+    };
+    let report = keys::run(&engine, first..first.saturating_add(seeds), options)?;
     let seconds = report.took.as_secs_f64();
     let (points, died) = report.covered();
     if json {
@@ -402,7 +421,10 @@ fn keys(
             for step in &failure.trace {
                 println!("    {step}");
             }
-            println!("again: chaos -- keys --first {} --seeds 1", failure.seed);
+            println!(
+                "again, with the same --engine: chaos -- keys --first {} --seeds 1",
+                failure.seed
+            );
         }
         println!(
             "{} seeds from {first}, {} broke a promise; {seconds:.1} s\n{}\n{points} crash points (before or after a write of an \

@@ -201,6 +201,15 @@ impl Postgres {
         ));
     }
 
+    /// Lets a user in on its socket without a password.
+    pub fn trust(&self, user: &str) {
+        let rules = self.data().join("pg_hba.conf");
+        let before = fs::read_to_string(&rules).or_fail("read pg_hba.conf");
+        let written = fs::write(&rules, format!("local all {user} trust\n{before}"));
+        written.or_fail("write pg_hba.conf");
+        self.query("select pg_reload_conf()");
+    }
+
     /// Processor time that it has used.
     pub fn processor_time(&self) -> Duration {
         let process = self.process.as_ref();

@@ -11,9 +11,11 @@ use portcullis_server::keys::KeyManager;
 use portcullis_server::provisioning::Provisioning;
 use portcullis_server::repository::Repository;
 use portcullis_server::serve::Unlocked;
+use portcullis_server::servers::Member;
 use portcullis_server::tasks::{Tasks, Work};
 use rand::RngExt;
 
+use super::engine::Home;
 use super::points::{Planned, Points};
 use super::search::{self, Needles};
 use super::world::{Stop, World};
@@ -31,6 +33,8 @@ pub(super) struct Running {
     pub(super) tasks: Tasks,
     pub(super) config: Config,
     pub(super) points: Arc<Points>,
+    /// Beats for as long as it lives.
+    _member: Option<Member>,
 }
 
 impl World {
@@ -60,6 +64,9 @@ impl World {
         self.counts.starts += 1;
         self.note(|| format!("the server starts, {plan:?}"));
         let _ = fs::remove_dir_all(former);
+        if let Some(home) = &self.home {
+            home.end_servers();
+        }
         self.search();
         match self.open(plan).await {
             Ok(()) => !self.points().has_crashed(),
@@ -79,7 +86,7 @@ impl World {
     /// What `serve` does before it serves.
     pub(super) async fn open(&mut self, plan: Option<Planned>) -> Result<(), String> {
         let folder = self.folder(self.life);
-        let config = configure(&folder);
+        let config = configure(&folder, self.home.as_ref());
         let points = Arc::new(Points::new(folder, self.folder(self.life + 1)));
         points.arm("start", plan);
         self.corpse = points.clone();
@@ -88,7 +95,7 @@ impl World {
             server_id,
             repository,
             keys,
-            ..
+            member,
         } = unlocked.map_err(|error| error.to_string())?;
         self.server_id = server_id;
         let audit = AuditLog::open(&repository, server_id, &config.audit)
@@ -111,6 +118,7 @@ impl World {
             tasks,
             config,
             points,
+            _member: member,
         });
         resumed.map_err(|error| error.to_string())?;
         // Whatever happened meanwhile shows in what follows.
@@ -137,6 +145,11 @@ impl World {
     pub(super) fn search(&mut self) {
         let folder = self.folder(self.life);
         let folders = [folder.as_path(), self.exports.as_path()];
+        if let Some(home) = &self.home
+            && let Err(error) = home.dump(&folder)
+        {
+            return self.broken(|| error);
+        }
         let found = self.needles.find(&folders, None);
         let secret = self.secrets.find(&folders, Some(SECRET_FILE));
         let found = found.and_then(|found| Ok(found.or(secret?)));
@@ -168,8 +181,9 @@ impl World {
     }
 }
 
-pub(super) fn configure(folder: &Path) -> Config {
+pub(super) fn configure(folder: &Path, home: Option<&Home>) -> Config {
     Config {
+        engine: home.map(Home::engine).unwrap_or_default(),
         data_dir: folder.join("data"),
         secret: SecretSource::File(folder.join("data").join(SECRET_FILE)),
         audit: Audit {

@@ -3,13 +3,14 @@
 //! message of a gateway.
 //!
 //! A crash copies the repository's files as they lie at that moment, drops whatever was in memory,
-//! and starts the server again on the copy, as `serve` does. What has to be there is kept beside it
-//! (`model`) and compared after every operation and every start. Everything that a seed decides is
-//! decided by the seed; the keys themselves are random.
+//! and starts the server again on the copy, as `serve` does; what is in a database stays there.
+//! What has to be there is kept beside it (`model`) and compared after every operation and every
+//! start. Everything that a seed decides is decided by the seed; the keys themselves are random.
 //!
 //! [`Fault`] breaks one rule, to show that it would be noticed.
 
 mod checks;
+mod engine;
 mod gateways;
 mod history;
 mod lives;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::seeds::{self, Failure, Life, Options, Tally};
+pub use engine::Engine;
 use points::Coverage;
 
 /// A rule broken on purpose, in the world's driver and never in the product.
@@ -180,14 +182,18 @@ impl Tally for Happened {
 ///
 /// # Errors
 /// Where the world cannot be made: no runtime, or no folder.
-pub fn run(seeds: Range<u64>, options: Options<Fault>) -> Result<Report, std::io::Error> {
+pub fn run(
+    engine: &Engine,
+    seeds: Range<u64>,
+    options: Options<Fault>,
+) -> Result<Report, std::io::Error> {
     // Two a processor: a world waits for its repository's threads most of the time.
     let lives = seeds::run(seeds, 2, options.stop_at_first, |seed| {
         // A runtime of its own: nothing of one world reaches into the next.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let outcome = runtime.block_on(world::live(seed, options.fault, true))?;
+        let outcome = runtime.block_on(world::live(engine, seed, options.fault, true))?;
         let trace = outcome.trace;
         Ok::<_, std::io::Error>(Life {
             tally: Happened {

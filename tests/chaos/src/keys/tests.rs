@@ -1,6 +1,6 @@
 //! The fault runs of keys find the faults that are built in for them to find.
 
-use super::{Fault, run};
+use super::{Engine, Fault, run};
 use crate::seeds::{Options, assert_none};
 
 /// Enough for a test on every change; the fault runs take thousands.
@@ -8,7 +8,7 @@ const SEEDS: u64 = 24;
 
 #[test]
 fn every_promise_holds_in_every_world() {
-    let report = run(0..SEEDS, Options::default()).unwrap();
+    let report = run(&Engine::Sqlite, 0..SEEDS, Options::default()).unwrap();
     assert_none(&report.failures);
     let tried = report.counts;
     for (what, count) in [
@@ -27,7 +27,7 @@ fn every_promise_holds_in_every_world() {
 #[test]
 fn every_broken_rule_is_noticed() {
     for fault in Fault::ALL {
-        let report = run(0..300, Options::breaking(fault)).unwrap();
+        let report = run(&Engine::Sqlite, 0..300, Options::breaking(fault)).unwrap();
         assert!(!report.failures.is_empty(), "{fault:?} went unnoticed");
     }
 }

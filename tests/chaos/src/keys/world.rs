@@ -13,6 +13,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use tempfile::TempDir;
 
+use super::engine::{Engine, Home};
 use super::gateways::{DAY, Gateway};
 use super::lives::{Running, configure};
 use super::model::{Content, Model, Slot};
@@ -62,6 +63,8 @@ pub(super) struct World {
     pub(super) counts: Counts,
     pub(super) exports: PathBuf,
     pub(super) root: TempDir,
+    /// `None`: the repository is among the server's files.
+    pub(super) home: Option<Home>,
     pub(super) life: u32,
     /// What crashed, until it is started again.
     pub(super) server: Option<Running>,
@@ -75,11 +78,12 @@ pub(super) struct World {
 
 /// Lives through `seed`.
 pub(super) async fn live(
+    engine: &Engine,
     seed: u64,
     fault: Option<Fault>,
     traced: bool,
 ) -> Result<Outcome, std::io::Error> {
-    let mut world = World::new(seed, fault, traced)?;
+    let mut world = World::new(engine.home(seed), seed, fault, traced)?;
     world.begin().await;
     let steps = world.rng.random_range(10..40);
     for _ in 0..steps {
@@ -101,7 +105,12 @@ pub(super) async fn live(
 }
 
 impl World {
-    fn new(seed: u64, fault: Option<Fault>, traced: bool) -> Result<Self, std::io::Error> {
+    fn new(
+        home: Option<Home>,
+        seed: u64,
+        fault: Option<Fault>,
+        traced: bool,
+    ) -> Result<Self, std::io::Error> {
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
         // Memory is quicker than any disk, and what a killed process wrote survives in it all the
         // same.
@@ -132,6 +141,7 @@ impl World {
             exports,
             corpse: Arc::new(Points::new(PathBuf::new(), PathBuf::new())),
             root,
+            home,
             life: 0,
             server: None,
             coverage: Coverage::default(),
@@ -143,7 +153,7 @@ impl World {
     /// `portcullis-server init`, the first start, and the first gateways.
     async fn begin(&mut self) {
         let folder = self.folder(0);
-        let config = configure(&folder);
+        let config = configure(&folder, self.home.as_ref());
         let made = fs::create_dir(&folder).map_err(|error| error.to_string());
         let made = match made {
             Ok(()) => init::init(&config).await.map_err(|error| error.to_string()),
@@ -230,7 +240,9 @@ impl World {
             let _: Result<(), Stop> = self.everybody_is_there().await;
         }
         self.check().await;
-        if !self.is_broken() && !full && !self.retired_wraps.is_empty() {
+        // What a database deletes it overwrites at its own time.
+        let scrubs = self.home.is_none();
+        if scrubs && !self.is_broken() && !full && !self.retired_wraps.is_empty() {
             let _: Result<(), Stop> = self.check_scrubbed().await;
         }
         died
