@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::watcher::Watcher;
 use super::{Inner, Seen, end, lock};
-use crate::repository::{Beat, RepositoryError, ServerRow};
+use crate::repository::{Beat, InstanceId, RepositoryError, ServerRow};
 
 /// From one beat to the next.
 const BEAT: Duration = Duration::from_secs(2);
@@ -85,7 +85,6 @@ impl Beats {
             return Ok(false);
         };
         inner.fence.renewed(sent);
-        inner.acknowledged.send_replace(());
         inner.went_well();
         if self.former.len() == FORMER {
             self.former.pop_front();
@@ -94,23 +93,31 @@ impl Beats {
         self.last = next;
         self.unanswered = None;
         rows.retain(|row| row.instance != own);
-        self.look(inner, sent, rows).await;
-        Ok(true)
-    }
-
-    /// Ends those whose beat stands, and keeps what was seen.
-    async fn look(&mut self, inner: &Inner, asked: Instant, rows: Vec<ServerRow>) {
-        let beats = rows.iter().map(|row| (row.instance, row.beat));
-        for (instance, beat) in self.watcher.saw(asked, Instant::now(), beats) {
+        let silent = self.look(inner, sent, rows);
+        inner.acknowledged.send_replace(());
+        for (instance, beat) in silent {
             if let Err(error) = end(&inner.rows, instance, beat).await {
                 tracing::warn!(%error, %instance, "cannot end a server whose beat stands");
             }
         }
+        Ok(true)
+    }
+
+    /// Keeps what was seen. Gives those whose beat stands.
+    fn look(
+        &mut self,
+        inner: &Inner,
+        asked: Instant,
+        rows: Vec<ServerRow>,
+    ) -> Vec<(InstanceId, Beat)> {
+        let beats = rows.iter().map(|row| (row.instance, row.beat));
+        let silent = self.watcher.saw(asked, Instant::now(), beats);
         let age = |row: &ServerRow| self.watcher.age(row.instance).unwrap_or_default();
         let seen = rows.into_iter().map(|row| Seen {
             age: age(&row),
             row,
         });
         *lock(&inner.seen) = seen.collect();
+        silent
     }
 }
