@@ -246,7 +246,7 @@ impl Fleet {
             reason,
         };
         self.dial_now(gateway).await?;
-        let link = self.link_for_call(&gateway.into(), true).await?;
+        let link = self.link_for_control(gateway).await?;
         let mut payload = vec![0; PING_LEN];
         rand::rng().fill_bytes(payload.as_mut_slice());
         let request = PingRequest {
@@ -262,6 +262,19 @@ impl Fleet {
             return Err(lost("it answered with another payload".to_owned()));
         }
         Ok(taken)
+    }
+
+    /// As for a call; a gateway that is too old for calls is watched all the same.
+    pub(super) async fn link_for_control(&self, gateway: &str) -> Result<Arc<Link>, CallError> {
+        if let Some(link) = self.inner.roster.standing(gateway).link
+            && self.is_too_old(&link)
+        {
+            let may = link.credentials().look(&self.inner.repository).await?;
+            if matches!(may, MayCall::Yes) {
+                return Ok(link);
+            }
+        }
+        self.link_for_call(&gateway.into(), true).await
     }
 
     /// Rather than wait for the next attempt, where there is one to come.
@@ -354,7 +367,6 @@ impl Fleet {
         let may = link.credentials().look(&self.inner.repository).await?;
         Ok(match may {
             MayCall::Yes if self.is_too_old(link) => MayCall::NotNow(TOO_OLD),
-
             MayCall::Yes if !link.takes_calls() => MayCall::ThroughSuccessor,
             may => may,
         })

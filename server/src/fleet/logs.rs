@@ -63,7 +63,7 @@ impl Fleet {
     /// # Errors
     /// [`LogError`].
     pub async fn read_log(&self, gateway: &str, lines: u32) -> Result<GatewayLog, LogError> {
-        let link = self.link_for_call(&gateway.into(), true).await?;
+        let link = self.link_for_control(gateway).await?;
         let request = LogRequest { lines };
         let answer = async { link.control().log(request).await };
         let answer = answered(&link, timeout(PATIENCE, answer).await).await?;
@@ -85,7 +85,7 @@ impl Fleet {
         gateway: &str,
         wanted: Option<(&MoreLog, Duration)>,
     ) -> Result<GatewayLog, LogError> {
-        let link = self.link_for_call(&gateway.into(), true).await?;
+        let link = self.link_for_control(gateway).await?;
         let (filter, lasting) = wanted
             .map(|(filter, lasting)| (filter.to_string(), lasting))
             .unwrap_or_default();
