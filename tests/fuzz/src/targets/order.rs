@@ -16,7 +16,7 @@ use portcullis_proto::gateway::v1::outcome::Result as Came;
 use portcullis_proto::gateway::v1::search_item::Kind as Item;
 use portcullis_proto::worker::v1::answer::What as Answered;
 use portcullis_proto::worker::v1::order::What;
-use portcullis_proto::worker::v1::{Answer, Order};
+use portcullis_proto::worker::v1::{Answer, Here, Order};
 use prost::Message as _;
 
 /// The version in seeds, so that they outlive a release.
@@ -55,6 +55,13 @@ pub(crate) fn run(bytes: &[u8]) {
 }
 
 fn answered(what: &What, answers: &[Answer]) {
+    // That it is there, and that it stops.
+    if let (What::Watch(_), [there, stops]) = (what, answers) {
+        for (answer, stopping) in [(there, false), (stops, true)] {
+            assert_eq!(answer.what, Some(Answered::Here(Here { stopping })));
+        }
+        return;
+    }
     let [answer] = answers else {
         return items(what, answers);
     };
