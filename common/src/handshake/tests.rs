@@ -158,15 +158,16 @@ fn held(kind: KeyKind) -> HeldKey {
     }
 }
 
-/// What goes over the wire, with the gateway's proof in the place of the server's.
-fn reflect_proof() -> impl FnMut(u8, Vec<u8>) -> Vec<u8> {
+/// What goes over the wire, with the proof at the end of message `of` in the place of that of the
+/// next one.
+fn reflect_proof(of: u8) -> impl FnMut(u8, Vec<u8>) -> Vec<u8> {
     let mut proof = Vec::new();
     move |number, mut frame| {
         let at = frame.len().saturating_sub(32);
-        match number {
-            2 => proof = frame[at..].to_vec(),
-            3 => frame[at..].copy_from_slice(&proof),
-            _ => {}
+        if number == of {
+            proof = frame[at..].to_vec();
+        } else if number == of + 1 {
+            frame[at..].copy_from_slice(&proof);
         }
         frame
     }

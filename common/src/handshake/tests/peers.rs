@@ -155,7 +155,7 @@ fn what_is_reflected_to_its_sender_is_refused() {
         Err(HandshakeError::Misbehaved(Misbehaviour::GatewayProof(_)))
     ));
     // Nor is a proof sent back to the side that made it.
-    let outcome = servers.run_with(reflect_proof());
+    let outcome = servers.run_with(reflect_proof(2));
     assert!(matches!(
         outcome,
         Err(HandshakeError::Misbehaved(Misbehaviour::ServerProof(_)))
