@@ -84,7 +84,6 @@ impl Beats {
         let Some(mut rows) = renewed.await? else {
             return Ok(false);
         };
-        inner.fence.renewed(sent);
         inner.went_well();
         if self.former.len() == FORMER {
             self.former.pop_front();
@@ -94,6 +93,8 @@ impl Beats {
         self.unanswered = None;
         rows.retain(|row| row.instance != own);
         let silent = self.look(inner, sent, rows);
+        // Whoever waited for this beat goes by what was seen with it.
+        inner.fence.renewed(sent);
         inner.acknowledged.send_replace(());
         for (instance, beat) in silent {
             if let Err(error) = end(&inner.rows, instance, beat).await {

@@ -297,9 +297,14 @@ impl Member {
     pub async fn hand_over(&self) {
         self.inner.leaves.store(true, Ordering::Release);
         if self.inner.fence.has_beats() && !self.inner.fence.is_gone() {
-            let told = self.inner.rows.hands_over(self.instance()).await;
-            if let Err(error) = told {
-                tracing::warn!(%error, "the other servers do not know that this one is about to end");
+            match self.inner.rows.hands_over(self.instance()).await {
+                // One that came since the last beat is to be known as well.
+                Ok(()) => {
+                    self.renew().await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the other servers do not know that this one is about to end");
+                }
             }
         }
     }
