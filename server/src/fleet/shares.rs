@@ -1,7 +1,7 @@
 //! Keeps this server, where it is one of several, to the links that are its share: [`Sharing`]
 //! says which, from what the repository tells.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ use crate::repository::{Gateway, HeldLink, InstanceId, LinkPlace, RepositoryErro
 
 /// How often the rows of links are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// The same while no other server stands, to whom they could tell anything.
+const LOOK_ALONE: Duration = Duration::from_secs(10);
 /// A gateway without a link that is to be dialled is dialled at once after so long, whatever is
 /// waited for.
 const AT_THE_LATEST: Duration = Duration::from_secs(60);
@@ -87,7 +89,7 @@ impl Fleet {
             if let Err(error) = self.look_at_links(shares).await {
                 tracing::debug!(%error, "it is not known which server has which link");
             }
-            sleep(LOOK).await;
+            sleep(if self.is_alone() { LOOK_ALONE } else { LOOK }).await;
         }
     }
 
@@ -160,12 +162,11 @@ impl Fleet {
                 let row = place.link.map(self::told);
                 sharing.share(id, row, links.contains_key(&id), now)
             };
-            places.iter().map(decide).collect()
+            let decided = places.iter().map(decide).collect();
+            let known: HashSet<_> = places.iter().map(|place| place.gateway_id).collect();
+            sharing.retain(|id| known.contains(&id));
+            decided
         });
-        {
-            let places: HashMap<_, _> = places.iter().map(|it| (it.gateway_id, ())).collect();
-            lock(&shares.sharing).retain(|id| places.contains_key(&id));
-        }
         let mut before = std::mem::take(&mut *lock(&shares.seen));
         let mut seen = HashMap::with_capacity(places.len());
         for (place, share) in places.into_iter().zip(decided) {
