@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use portcullis_tdes::{Backend, KEY_LEN, STACK, Schedule};
+use portcullis_tdes::{BLOCK_LEN, Backend, KEY_LEN, STACK, Schedule};
 use zeroize::{ZeroizeOnDrop, optimization_barrier};
 
 use crate::secret::locked::Locked;
@@ -11,13 +11,15 @@ use crate::secret::stack;
 /// The encipherments of 0, 1, 2, … as 64-bit big-endian numbers, as one stream of bytes: each call
 /// goes on where the one before it ended, if need be within a block.
 ///
-/// It is made in batches of [`Backend::batch_len`] bytes. What a short piece of data leaves of its
-/// batch is kept for the next one; what was used is wiped at once. After 2^64 blocks the counter
-/// begins anew: whoever uses a key keeps far below that.
+/// It is made in batches. What a short piece of data leaves of its batch is kept for the next one;
+/// what was used is wiped at once. After 2^64 blocks the counter begins anew: whoever uses a key
+/// keeps far below that.
 ///
 /// The key and the batch are in locked memory, 512 bytes and the batch's.
 pub struct Keystream {
     backend: Backend,
+    /// Bytes of a batch.
+    len: usize,
     schedule: Locked<Schedule>,
     /// Zeros, or the present batch with its used bytes wiped.
     batch: Option<Batch>,
@@ -37,8 +39,20 @@ impl Keystream {
 
     /// The same by `backend`.
     pub fn with_backend(key: &[u8; KEY_LEN], backend: Backend) -> Self {
+        Self::in_batches(key, backend, backend.batch_len())
+    }
+
+    /// The same for a key that enciphers one value, which is short as a rule: batches of
+    /// [`Backend::least_len`].
+    pub fn of_value(key: &[u8; KEY_LEN]) -> Self {
+        let backend = Backend::fastest();
+        Self::in_batches(key, backend, backend.least_len())
+    }
+
+    fn in_batches(key: &[u8; KEY_LEN], backend: Backend, len: usize) -> Self {
         Self {
             backend,
+            len,
             schedule: Locked::make(|| Schedule::new(key)),
             batch: None,
             is_made: false,
@@ -49,7 +63,7 @@ impl Keystream {
 
     /// Enciphers or deciphers `data` with the next bytes of the keystream.
     pub fn apply(&mut self, data: &mut [u8]) {
-        let len = self.backend.batch_len();
+        let len = self.len;
         let begun = self.is_made || self.used > 0;
         let left = if begun { len - self.used } else { 0 };
         let (head, rest) = data.split_at_mut(left.min(data.len()));
@@ -87,14 +101,14 @@ impl Keystream {
             *key = 0;
         }
         self.used = end;
-        if end == self.backend.batch_len() {
+        if end == self.len {
             self.go_on(1);
         }
     }
 
     /// The present batch, made if it was not.
     fn made(&mut self) -> &mut [u8] {
-        let len = self.backend.batch_len();
+        let len = self.len;
         let bytes = self
             .batch
             .get_or_insert_with(|| Batch::zeroed(len))
@@ -111,7 +125,7 @@ impl Keystream {
     fn go_on(&mut self, batches: usize) {
         self.used = 0;
         self.is_made = false;
-        let blocks = self.backend.batch_blocks() * batches as u64;
+        let blocks = (self.len / BLOCK_LEN * batches) as u64;
         self.first = self.first.wrapping_add(blocks);
     }
 }
@@ -127,13 +141,16 @@ fn add_batches(backend: Backend, schedule: &Schedule, first: u64, data: &mut [u8
 
 /// Room for a batch in locked memory, which has slots of certain sizes only.
 enum Batch {
+    Least(Locked<Bytes<512>>),
     Short(Locked<Bytes<2048>>),
     Long(Locked<Bytes<4096>>),
 }
 
 impl Batch {
     fn zeroed(len: usize) -> Self {
-        if len <= 2048 {
+        if len <= 512 {
+            Self::Least(Locked::new(Bytes([0; 512])))
+        } else if len <= 2048 {
             Self::Short(Locked::new(Bytes([0; 2048])))
         } else {
             Self::Long(Locked::new(Bytes([0; 4096])))
@@ -142,6 +159,7 @@ impl Batch {
 
     fn bytes(&mut self, len: usize) -> &mut [u8] {
         match self {
+            Self::Least(bytes) => &mut bytes.0[..len],
             Self::Short(bytes) => &mut bytes.0[..len],
             Self::Long(bytes) => &mut bytes.0[..len],
         }
@@ -170,7 +188,7 @@ impl fmt::Debug for Keystream {
 mod tests {
     use std::iter;
 
-    use portcullis_tdes::{BLOCK_LEN, Features, Tdes};
+    use portcullis_tdes::{Features, Tdes};
     use rand::rngs::StdRng;
     use rand::{Rng, RngExt, SeedableRng};
 
@@ -216,9 +234,11 @@ mod tests {
         let expected = expected(&key, 0, LONGEST);
         for backend in backends() {
             for len in 0..=LONGEST {
-                let mut text = vec![0; len];
-                Keystream::with_backend(&key, backend).apply(&mut text);
-                assert!(text == expected[..len], "{}: {len} bytes", backend.name());
+                for batch_len in [backend.batch_len(), backend.least_len()] {
+                    let mut text = vec![0; len];
+                    Keystream::in_batches(&key, backend, batch_len).apply(&mut text);
+                    assert!(text == expected[..len], "{}: {len} bytes", backend.name());
+                }
             }
         }
     }
@@ -230,7 +250,12 @@ mod tests {
             let key = random_key(&mut rng);
             let expected = expected(&key, 0, 4 * LONGEST);
             for backend in backends() {
-                let mut keystream = Keystream::with_backend(&key, backend);
+                let len = if rng.random() {
+                    backend.batch_len()
+                } else {
+                    backend.least_len()
+                };
+                let mut keystream = Keystream::in_batches(&key, backend, len);
                 let mut plain = vec![0; expected.len()];
                 rng.fill_bytes(&mut plain);
                 let mut text = plain.clone();
@@ -275,7 +300,7 @@ mod tests {
     fn the_counter_carries_at_every_bit_and_begins_anew_at_its_end() {
         let key = random_key(&mut rng());
         for backend in backends() {
-            let blocks = backend.batch_blocks();
+            let blocks = (backend.batch_len() / BLOCK_LEN) as u64;
             for bit in blocks.trailing_zeros() + 1..=64 {
                 // The last batch before the carry, and the first one after it.
                 let carry = 1_u64.checked_shl(bit).unwrap_or(0);
@@ -294,7 +319,7 @@ mod tests {
         let key = random_key(&mut rng());
         let mut keystream = Keystream::new(&key);
         keystream.apply(&mut [0; 100]);
-        let len = keystream.backend.batch_len();
+        let len = keystream.len;
         let batch = keystream.batch.as_mut().unwrap().bytes(len);
         assert_eq!(batch[..100], [0; 100]);
         assert_ne!(batch[100..108], [0; 8], "the next bytes are kept");

@@ -39,7 +39,7 @@ impl ValueCipher {
     pub(crate) fn new(key: &KeyBytes, mac_key: impl FnOnce() -> LockedBytes<32>) -> Self {
         match key {
             KeyBytes::Tdes(bytes) => Self::Tdes {
-                keystream: Keystream::new(bytes),
+                keystream: Keystream::of_value(bytes),
                 mac: MacKey::new(&mac_key()),
             },
             KeyBytes::Aes256(bytes) => {

@@ -1,6 +1,5 @@
 //! The kernel for one register width, and what it needs of the processor.
 
-use crate::BLOCK_LEN;
 use crate::schedule::Schedule;
 
 /// Bytes of stack that a kernel takes at most: the masks, a batch, and what each round saves.
@@ -58,20 +57,23 @@ impl Features {
 pub struct Backend {
     name: &'static str,
     batch_len: usize,
+    least_len: usize,
     add_batches: fn(&Schedule, u64, &mut [u8]),
 }
 
 impl Backend {
-    /// `batch_len` may be that of several batches of its registers, which then share the masks of
-    /// the round keys.
+    /// `least_len` is what its registers hold; `batch_len` may be several times that, which then
+    /// share the masks of the round keys.
     pub(crate) const fn new(
         name: &'static str,
         batch_len: usize,
+        least_len: usize,
         add_batches: fn(&Schedule, u64, &mut [u8]),
     ) -> Self {
         Self {
             name,
             batch_len,
+            least_len,
             add_batches,
         }
     }
@@ -81,20 +83,21 @@ impl Backend {
         self.name
     }
 
-    /// Bytes of keystream that it makes at a time.
+    /// Bytes of keystream that it makes at a time at the least cost for each.
     #[inline]
     pub const fn batch_len(&self) -> usize {
         self.batch_len
     }
 
-    /// Blocks that it enciphers at a time.
+    /// Bytes of keystream that it makes at the least cost in all, for a key that enciphers little:
+    /// [`Self::batch_len`] is a multiple.
     #[inline]
-    pub const fn batch_blocks(&self) -> u64 {
-        (self.batch_len / BLOCK_LEN) as u64
+    pub const fn least_len(&self) -> usize {
+        self.least_len
     }
 
-    /// Adds to `data`, whole batches of [`Self::batch_len`] bytes, the keystream from block `first`
-    /// on, a multiple of a batch's blocks.
+    /// Adds to `data`, whole multiples of [`Self::least_len`] bytes, the keystream from block
+    /// `first` on, a multiple of that many bytes' blocks.
     ///
     /// It wipes its own stack, but for one case: on Windows a function has to save registers that
     /// the round before left keystream in, and the caller wipes the [`STACK`] below its own frame.

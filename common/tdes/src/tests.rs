@@ -186,14 +186,16 @@ fn by_kernels(schedule: &Schedule, counter: u64) -> Vec<(&'static str, [u8; BLOC
         let blocks = batch.as_chunks().0;
         blocks[counter as usize % blocks.len()]
     };
-    let mut found: Vec<_> = Backend::available(Features::detected())
-        .map(|backend| {
-            let mut batch = vec![0; backend.batch_len()];
-            let first = counter / backend.batch_blocks() * backend.batch_blocks();
-            backend.add_batches(schedule, first, &mut batch);
-            (backend.name(), block(&batch))
-        })
-        .collect();
+    let mut found = Vec::new();
+    for backend in Backend::available(Features::detected()) {
+        assert!(backend.batch_len().is_multiple_of(backend.least_len()));
+        for len in [backend.batch_len(), backend.least_len()] {
+            let blocks = (len / BLOCK_LEN) as u64;
+            let mut batch = vec![0; len];
+            backend.add_batches(schedule, counter / blocks * blocks, &mut batch);
+            found.push((backend.name(), block(&batch)));
+        }
+    }
     let mut batch = [0; 64 * BLOCK_LEN];
     add_batches::<Modelled>(schedule, counter / 64 * 64, &mut batch);
     found.push(("the model of AVX-512", block(&batch)));

@@ -10,9 +10,9 @@ use crate::schedule::Schedule;
 use crate::word::{Circuits, Register};
 
 pub(crate) const BACKENDS: &[(&[Feature], Backend)] =
-    &[(&[Feature::Neon], Backend::new("neon", 2048, neon))];
+    &[(&[Feature::Neon], Backend::new("neon", 2048, 1024, neon))];
 
-pub(crate) const ANY: Backend = Backend::new("u64", 2048, add_batches::<u64>);
+pub(crate) const ANY: Backend = Backend::new("u64", 2048, 512, add_batches::<u64>);
 
 pub(crate) fn detected(feature: Feature) -> bool {
     feature == Feature::Neon && is_aarch64_feature_detected!("neon")

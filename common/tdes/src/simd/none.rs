@@ -9,7 +9,7 @@ const LEN: usize = if cfg!(miri) { 512 } else { 2048 };
 
 pub(crate) const BACKENDS: &[(&[Feature], Backend)] = &[];
 
-pub(crate) const ANY: Backend = Backend::new("u64", LEN, add_batches::<u64>);
+pub(crate) const ANY: Backend = Backend::new("u64", LEN, 512, add_batches::<u64>);
 
 pub(crate) fn detected(_: Feature) -> bool {
     false

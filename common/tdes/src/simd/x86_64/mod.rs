@@ -13,17 +13,20 @@ use crate::schedule::Schedule;
 
 /// The fastest first, each with what it needs.
 pub(crate) const BACKENDS: &[(&[Feature], Backend)] = &[
-    (&[Feature::Avx512f], Backend::new("avx512", 4096, avx512)),
+    (
+        &[Feature::Avx512f],
+        Backend::new("avx512", 4096, 4096, avx512),
+    ),
     (
         &[Feature::Avx512f, Feature::Avx512vl, Feature::Avx2],
-        Backend::new("avx512vl", 4096, avx512vl),
+        Backend::new("avx512vl", 4096, 2048, avx512vl),
     ),
-    (&[Feature::Avx2], Backend::new("avx2", 4096, avx2)),
-    (&[Feature::Sse2], Backend::new("sse2", 2048, sse2)),
+    (&[Feature::Avx2], Backend::new("avx2", 4096, 2048, avx2)),
+    (&[Feature::Sse2], Backend::new("sse2", 2048, 1024, sse2)),
 ];
 
 /// What every processor of this kind can run.
-pub(crate) const ANY: Backend = Backend::new("u64", 2048, add_batches::<Scalar>);
+pub(crate) const ANY: Backend = Backend::new("u64", 2048, 512, add_batches::<Scalar>);
 
 pub(crate) fn detected(feature: Feature) -> bool {
     match feature {
