@@ -21,6 +21,7 @@ mod one_task;
 mod pace;
 mod progress;
 mod push;
+mod pushes;
 mod recipient;
 mod reckoning;
 mod roster;

@@ -21,6 +21,16 @@ pub enum Pace {
     FullSpeed,
 }
 
+impl Pace {
+    /// From one gateway to the next.
+    pub(super) fn slot(self) -> Duration {
+        match self {
+            Self::FullSpeed => Duration::ZERO,
+            Self::PerMinute(gateways) => MINUTE / gateways.max(1),
+        }
+    }
+}
+
 impl Default for Pace {
     fn default() -> Self {
         Self::PerMinute(DEFAULT_PER_MINUTE)

@@ -1,6 +1,10 @@
 //! A new gateway key: made current, then pushed to the gateways that have a link. Those that are
 //! away get it when they return.
 //!
+//! Where several servers share the repository, each asks the gateways whose links it has: the one
+//! that was asked for the push tells the others of it, and reads in the repository what comes of it
+//! there.
+//!
 //! A push asks one link after the other, at its pace and with so many unanswered at most, to take
 //! the key and shake hands anew. It keeps nothing that has to survive: what a gateway was sent and
 //! what it proved stands in its registration, so a push that was cut off is simply begun again.
@@ -35,6 +39,10 @@ const PROOF_PATIENCE: Duration = Duration::from_secs(30);
 const REFUSAL_REST: Duration = Duration::from_secs(60);
 /// How often one gateway's turn comes in one push: its link may be replaced just when it does.
 const MAX_TRIES: u32 = 3;
+/// How often it is looked what came of a push at other servers, and after how long without any
+/// progress there they are not waited for any longer, at full speed.
+const HEAR_INTERVAL: Duration = Duration::from_secs(2);
+const HEAR_PATIENCE: Duration = Duration::from_secs(40);
 /// The shortest time between two reports.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -78,6 +86,16 @@ impl Fleet {
         push: Push,
         wait: Duration,
     ) -> Result<ProgressStream, RepositoryError> {
+        self.tell_others(&push).await?;
+        self.synchronize_here(push, wait).await
+    }
+
+    /// The same, without a word to other servers.
+    pub(super) async fn synchronize_here(
+        &self,
+        push: Push,
+        wait: Duration,
+    ) -> Result<ProgressStream, RepositoryError> {
         let mut running = Running::begin(self.clone(), push).await?;
         let (messages, stream) = mpsc::channel(16);
         let deadline = Instant::now() + wait;
@@ -114,6 +132,7 @@ impl Fleet {
         push: Push,
         report: mpsc::Sender<Result<Progress, RepositoryError>>,
     ) -> Result<Progress, RepositoryError> {
+        self.tell_others(&push).await?;
         let mut running = Running::begin(self.clone(), push).await?;
         let mut reports = Reports {
             to: Some(report),
@@ -186,6 +205,11 @@ struct Running {
     /// Those that were asked, and until when their proof is awaited.
     asked: HashMap<String, Instant>,
     installs: JoinSet<(String, Asked)>,
+    /// How many gateways other servers were last known to have to ask.
+    elsewhere: usize,
+    /// When the repository is looked at next for what came of them, and until when without any
+    /// progress.
+    hear: (Instant, Instant),
     schedule: Schedule,
     next_report: Instant,
 }
@@ -209,17 +233,51 @@ impl Running {
             tries: HashMap::new(),
             asked: HashMap::new(),
             installs: JoinSet::new(),
+            elsewhere: 0,
+            hear: (now + HEAR_INTERVAL, now + HEAR_PATIENCE),
             next_report: now + REPORT_INTERVAL,
         };
         running.fill();
+        running.elsewhere = running.wait_elsewhere();
         Ok(running)
+    }
+
+    /// How many gateways other servers have still to ask.
+    fn wait_elsewhere(&self) -> usize {
+        let roster = &self.fleet.inner.roster;
+        self.standings.elsewhere(|name| roster.standing(name))
+    }
+
+    /// Looks at what came of the push at other servers.
+    async fn hear(&mut self) {
+        let now = Instant::now();
+        match self.fleet.standings(&self.push).await {
+            Ok(fresh) if fresh.key() == self.standings.key() => {
+                let roster = &self.fleet.inner.roster;
+                self.standings.hear(&fresh, |name| roster.standing(name));
+            }
+            // That another key is current is told by whoever looks at pushes of others.
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "it is not known how far other servers are"),
+        }
+        let left = self.wait_elsewhere();
+        if left != self.elsewhere {
+            self.elsewhere = left;
+            self.hear.1 = now + HEAR_PATIENCE + 3 * self.push.pace.slot();
+        } else if now >= self.hear.1 {
+            let roster = &self.fleet.inner.roster;
+            self.standings
+                .give_up_elsewhere(|name| roster.standing(name));
+            self.elsewhere = 0;
+        }
+        self.hear.0 = Instant::now() + HEAR_INTERVAL;
     }
 
     /// Puts everybody who is to be asked into the queue, in an order left to chance.
     fn fill(&mut self) {
         let roster = &self.fleet.inner.roster;
         let key = self.standings.key();
-        let mut names = self.standings.pending();
+        let mut names = self.standings.pending(|name| roster.standing(name));
         for name in self.standings.refused() {
             let refusal = roster.standing(&name).refusal;
             if self.push.force || refusal.is_none_or(|refusal| refusal.at.elapsed() > REFUSAL_REST)
@@ -251,7 +309,9 @@ impl Running {
     async fn run(&mut self, reports: &mut Reports) -> Result<Progress, RepositoryError> {
         let key = self.standings.key();
         let superseded = loop {
-            if self.queue.is_empty() && self.asked.is_empty() && self.installs.is_empty() {
+            let is_idle =
+                self.queue.is_empty() && self.asked.is_empty() && self.installs.is_empty();
+            if is_idle && self.elsewhere == 0 {
                 break false;
             }
             let may_ask = !self.queue.is_empty() && self.asked.len() < WINDOW;
@@ -269,6 +329,7 @@ impl Running {
                 },
                 names = self.follower.changed() => names.iter().for_each(|name| self.look(name)),
                 () = sleep_until(patience.unwrap_or(self.next_report)), if patience.is_some() => self.give_up(),
+                () = sleep_until(self.hear.0), if self.elsewhere > 0 => self.hear().await,
                 () = sleep_until(self.next_report.min(reports.deadline)), if reports.to.is_some() => {
                     self.report(reports).await;
                 }
@@ -402,7 +463,9 @@ impl Fleet {
         let holdings = self.inner.repository.gateways().holdings().await?;
         let policy = self.inner.settings.policy;
         let roster = &self.inner.roster;
-        Standings::new(holdings, push, &policy, clock::now(), |name| {
+        let elsewhere = self.linked_elsewhere().await?;
+        let known = (&policy, clock::now());
+        Standings::new(holdings, push, known, &elsewhere, |name| {
             roster.standing(name)
         })
         .ok_or_else(|| RepositoryError::Damaged("no gateway key".to_owned()))

@@ -40,6 +40,8 @@ pub(super) struct Shares {
     sharing: Mutex<Sharing>,
     /// By gateway name.
     seen: Mutex<HashMap<String, Seen>>,
+    /// The number of the last push of the gateway key that was told of; `None`: nobody looked yet.
+    pub(super) pushed: Mutex<Option<i64>>,
 }
 
 /// What a look found last.
@@ -67,7 +69,14 @@ impl Shares {
             siblings,
             sharing: Mutex::new(Sharing::new(own, Instant::now())),
             seen: Mutex::default(),
+            pushed: Mutex::default(),
         }
+    }
+
+    /// The servers whose rows stand.
+    pub(super) fn standing(&self) -> HashSet<InstanceId> {
+        let siblings = self.siblings.all().into_iter();
+        siblings.map(|sibling| sibling.instance).collect()
     }
 
     fn look<T>(&self, look: impl FnOnce(&mut Sharing) -> T) -> T {
@@ -88,6 +97,9 @@ impl Fleet {
         loop {
             if let Err(error) = self.look_at_links(shares).await {
                 tracing::debug!(%error, "it is not known which server has which link");
+            }
+            if let Err(error) = self.look_at_pushes(&shares.pushed).await {
+                tracing::debug!(%error, "it is not known which pushes other servers began");
             }
             sleep(if self.is_alone() { LOOK_ALONE } else { LOOK }).await;
         }

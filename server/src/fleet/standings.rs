@@ -2,7 +2,7 @@
 //! push through a large fleet reads the whole roster when it begins and when it ends, and never in
 //! between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use portcullis_common::id::KeyId;
 use portcullis_common::rotation::{GatewayKeyInfo, Policy, UnixMillis};
@@ -18,6 +18,8 @@ const ON_ITS_WAY: &str = "its turn has come, proof not yet seen";
 const KEEPS: &str =
     "not asked: it keeps the key that it has until it next reconnects, or until the next sync";
 const AHEAD: &str = "refuses the key that it proved last, so it holds another: a newer one, if this server was restored from a backup; `portcullis gateway token NAME --evict` lets it enrol again";
+const ELSEWHERE: &str = "linked to another server, which asks it; proof not yet seen";
+const SILENT: &str = "linked to another server, and nothing was heard of it since the push began: `portcullis server list` shows whether that one works";
 const TAKEN: &str =
     "took the key and has not come back since: it proves the key when it reconnects";
 
@@ -39,6 +41,10 @@ struct Part {
     asked: bool,
     /// It took the key and was given up on, until something is heard of it.
     lost: bool,
+    /// Another server has its link.
+    elsewhere: bool,
+    /// That one is not waited for any longer.
+    silent: bool,
     dialled: bool,
     last_seen: Option<UnixMillis>,
     last_error: Option<String>,
@@ -47,13 +53,13 @@ struct Part {
 }
 
 impl Standings {
-    /// Of all enrolled gateways; `roster` tells how one stands in this process. `None`: there is no
-    /// gateway key.
+    /// Of all enrolled gateways; `roster` tells how one stands in this process, `elsewhere` names
+    /// those whose links other servers have. `None`: there is no gateway key.
     pub(super) fn new(
         holdings: Holdings,
         push: &Push,
-        policy: &Policy,
-        now: UnixMillis,
+        (policy, now): (&Policy, UnixMillis),
+        elsewhere: &HashSet<String>,
         roster: impl Fn(&str) -> Standing,
     ) -> Option<Self> {
         let Holdings { keys, gateways } = holdings;
@@ -67,6 +73,7 @@ impl Standings {
         for holding in gateways.into_iter().filter(Holding::is_enrolled) {
             let name = holding.gateway.clone();
             let mut part = Part::new(holding, &keys, push, policy, now);
+            part.elsewhere = elsewhere.contains(&name);
             (part.state, part.detail) = part.now(key, &roster(&name));
             standings.counts.add(part.state);
             standings.changed.push(name.clone());
@@ -118,8 +125,48 @@ impl Standings {
     }
 
     /// The gateways to ask, in the order of their names.
-    pub(super) fn pending(&self) -> Vec<String> {
-        self.of(|part| part.state == SyncState::Pending)
+    pub(super) fn pending(&self, standing: impl Fn(&str) -> Standing) -> Vec<String> {
+        let mut pending = self.of(|part| part.state == SyncState::Pending);
+        pending.retain(|name| !self.is_elsewhere(name, &standing(name)));
+        pending
+    }
+
+    fn is_elsewhere(&self, name: &str, standing: &Standing) -> bool {
+        let part = self.gateways.get(name);
+        part.is_some_and(|part| part.elsewhere && standing.link.is_none() && !standing.awaited)
+    }
+
+    /// How many other servers are waited for.
+    pub(super) fn elsewhere(&self, standing: impl Fn(&str) -> Standing) -> usize {
+        let pending = self.of(|part| part.elsewhere && part.state == SyncState::Pending);
+        let waiting = pending.iter();
+        waiting
+            .filter(|name| self.is_elsewhere(name, &standing(name)))
+            .count()
+    }
+
+    /// Takes over what the repository says of the gateways whose links other servers have, or had.
+    pub(super) fn hear(&mut self, fresh: &Self, standing: impl Fn(&str) -> Standing) {
+        for (name, heard) in &fresh.gateways {
+            let Some(part) = self.gateways.get_mut(name) else {
+                continue;
+            };
+            if part.elsewhere || heard.elsewhere {
+                part.elsewhere = heard.elsewhere;
+                part.proved |= heard.proved;
+                self.look(name, &standing(name));
+            }
+        }
+    }
+
+    /// Other servers are not waited for any longer.
+    pub(super) fn give_up_elsewhere(&mut self, standing: impl Fn(&str) -> Standing) {
+        for name in self.of(|part| part.elsewhere && part.state == SyncState::Pending) {
+            if let Some(part) = self.gateways.get_mut(&name) {
+                part.silent = true;
+            }
+            self.look(&name, &standing(&name));
+        }
     }
 
     /// The gateways that refused the key.
@@ -226,6 +273,8 @@ impl Part {
             must_enrol: registration.must_enrol(keys, policy, now),
             asked: false,
             lost: false,
+            elsewhere: false,
+            silent: false,
             dialled: holding.dialled,
             last_seen: holding.last_seen,
             last_error: holding.last_error,
@@ -261,6 +310,12 @@ impl Part {
         if standing.link.is_some() || standing.awaited {
             let detail = if self.asked { ON_ITS_WAY } else { WAITS };
             return (SyncState::Pending, detail.to_owned());
+        }
+        if self.elsewhere {
+            return match self.silent {
+                false => (SyncState::Pending, ELSEWHERE.to_owned()),
+                true => (SyncState::Away, SILENT.to_owned()),
+            };
         }
         (SyncState::Away, self.last_error.clone().unwrap_or_default())
     }

@@ -59,6 +59,7 @@ mod policy_words;
 mod postgres;
 mod protected_type;
 mod protection;
+mod pushes;
 mod queued_calls;
 mod readers;
 mod registration;
@@ -110,6 +111,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0027_forwarders.sql"),
     include_str!("schema/0028_servers_hold.sql"),
     include_str!("schema/0029_links_up.sql"),
+    include_str!("schema/0030_pushes.sql"),
 ];
 
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
@@ -149,6 +151,7 @@ pub use policy_words::{PolicyWord, PolicyWords, TAG_LEN};
 pub(crate) use postgres::testing::{in_file as test_place, on_postgres, stand};
 pub use protected_type::{ProtectedType, UnknownType};
 pub use protection::{Offer, ProtectionRow, ProtectionTable, Scheme};
+pub use pushes::{PushReach, ToldPush};
 pub use queued_calls::{
     CallCounts, Dispatched, EndOf, EndedCall, Enqueued, NewQueuedCall, OpenedPayload, Payload,
     PayloadError, QueuedCall, QueuedCalls, QueuedFilter, QueuedState, Unacknowledged, UnknownCalls,
