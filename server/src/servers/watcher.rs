@@ -7,9 +7,12 @@ use crate::repository::{Beat, InstanceId};
 
 /// An instance whose beat has stood for so long is ended.
 pub const ENDED_AFTER: Duration = Duration::from_secs(10);
+/// Between two looks that are further apart than this nobody is known to have been silent: the
+/// database may have been away for all, and whoever finds it first would end the others.
+const LOOKS_APART: Duration = Duration::from_secs(5);
 
 /// What one server has seen of the beats of others, by its own clock. Beats are random, so one that
-/// is seen twice has stood all the time between.
+/// is seen twice has stood all the time between; how long counts only where it was looked often.
 #[derive(Debug, Default)]
 pub struct Watcher {
     seen: HashMap<InstanceId, Seen>,
@@ -45,10 +48,14 @@ impl Watcher {
                 has_changed,
             };
             let seen = match before.get(&instance) {
-                Some(seen) if seen.beat == beat => Seen {
-                    until: asked,
-                    ..*seen
-                },
+                Some(seen) if seen.beat == beat => {
+                    let looked = asked.saturating_duration_since(seen.until) <= LOOKS_APART;
+                    Seen {
+                        since: if looked { seen.since } else { answered },
+                        until: if looked { asked } else { answered },
+                        ..*seen
+                    }
+                }
                 Some(_) => fresh(true),
                 None => fresh(false),
             };
@@ -117,15 +124,19 @@ mod tests {
     }
 
     #[test]
-    fn the_time_in_which_nobody_looked_counts_as_what_was_seen_at_its_ends_says() {
+    fn the_time_in_which_nobody_looked_counts_against_no_instance() {
         let (clock, mut watcher) = (Clock(Instant::now()), Watcher::default());
         let one = InstanceId::random();
         let stands = Beat::random();
         assert_eq!(clock.look(&mut watcher, 0, &[(one, stands)]), []);
-        // A watcher that was stopped itself: another beat than before says that it was at work.
-        let next = Beat::random();
-        assert_eq!(clock.look(&mut watcher, 60, &[(one, next)]), []);
-        assert_eq!(clock.look(&mut watcher, 120, &[(one, next)]), [(one, next)]);
+        // The database was away, or the watcher was stopped itself.
+        for at in (60..=70).step_by(2) {
+            assert_eq!(clock.look(&mut watcher, at, &[(one, stands)]), [], "{at}");
+        }
+        assert_eq!(
+            clock.look(&mut watcher, 72, &[(one, stands)]),
+            [(one, stands)]
+        );
     }
 
     #[test]
