@@ -21,10 +21,14 @@ const PORT: u16 = 5432;
 /// As which a standby follows.
 const STANDBY: &str = "standby";
 
+/// The network namespace in which a cluster and its clients run; `None`: that of the tests.
+type Place = Option<String>;
+
 /// A cluster of PostgreSQL that speaks over TLS, with the superuser `postgres`.
 #[derive(Debug)]
 pub struct Postgres {
     process: Option<Process>,
+    place: Place,
     address: Ipv4Addr,
     files: Files,
     programs: PathBuf,
@@ -41,6 +45,15 @@ impl Postgres {
 
     /// Starts one.
     pub async fn start() -> Self {
+        Self::start_in(None, loopback_address()).await
+    }
+
+    /// Starts one in a network namespace, on an address there.
+    pub async fn start_on(netns: &str, address: Ipv4Addr) -> Self {
+        Self::start_in(Some(netns.to_owned()), address).await
+    }
+
+    async fn start_in(place: Place, address: Ipv4Addr) -> Self {
         let programs = programs();
         let version = programs
             .parent()
@@ -52,7 +65,6 @@ impl Postgres {
         let site = Site::new();
         let data = site.path().join("data");
         trees::copy(&tree.join("data"), &data);
-        let address = loopback_address();
         let names = [Self::NAME, "localhost", &address.to_string()];
         let files = Authority::ours().certificate(&names).write(site.path());
         let mut settings = fs::read_to_string(data.join("postgresql.conf")).or_fail("settings");
@@ -64,8 +76,11 @@ impl Postgres {
             files.key.display()
         );
         fs::write(data.join("postgresql.conf"), settings).or_fail("write postgresql.conf");
-        let rules = "hostssl all all 127.0.0.0/8 scram-sha-256\nlocal all all scram-sha-256\n\
-                     hostssl replication all 127.0.0.0/8 scram-sha-256\n";
+        let rules = "local all all scram-sha-256\n\
+                     hostssl all all 127.0.0.0/8 scram-sha-256\n\
+                     hostssl replication all 127.0.0.0/8 scram-sha-256\n\
+                     hostssl all all samenet scram-sha-256\n\
+                     hostssl replication all samenet scram-sha-256\n";
         fs::write(data.join("pg_hba.conf"), rules).or_fail("write pg_hba.conf");
         if geteuid().is_root() {
             for path in [site.path(), &files.certificate, &files.key] {
@@ -74,6 +89,7 @@ impl Postgres {
         }
         let mut started = Self {
             process: None,
+            place,
             address,
             files,
             programs,
@@ -85,8 +101,12 @@ impl Postgres {
 
     /// Starts a standby of it, which has what it has from then on.
     pub async fn standby(&self) -> Self {
+        self.standby_on(loopback_address()).await
+    }
+
+    /// Starts a standby of it on an address where it is itself.
+    pub async fn standby_on(&self, address: Ipv4Addr) -> Self {
         let site = Site::new();
-        let address = loopback_address();
         let names = [Self::NAME, "localhost", &address.to_string()];
         let files = Authority::ours().certificate(&names).write(site.path());
         if geteuid().is_root() {
@@ -101,7 +121,7 @@ impl Postgres {
             Self::PASSWORD
         );
         let data = site.path().join("data");
-        let mut command = as_nobody(&self.programs.join("pg_basebackup"));
+        let mut command = as_nobody_in(&self.place, &self.programs.join("pg_basebackup"));
         command.arg("-D").arg(&data).args(["-d", &primary]);
         command.args(["-X", "stream", "-c", "fast", "--no-sync"]);
         run(command);
@@ -117,6 +137,7 @@ impl Postgres {
         fs::write(data.join("standby.signal"), "").or_fail("write standby.signal");
         let mut started = Self {
             process: None,
+            place: self.place.clone(),
             address,
             files,
             programs: self.programs.clone(),
@@ -155,7 +176,7 @@ impl Postgres {
         // After a kill, processes of the one before it hold its memory for a while, and a new one
         // ends at once.
         loop {
-            let mut command = as_nobody(&self.programs.join("postgres"));
+            let mut command = as_nobody_in(&self.place, &self.programs.join("postgres"));
             command.arg("-D").arg(self.site.path().join("data"));
             let process = Process::start(command, &self.site.path().join("log"));
             let runs = eventually("PostgreSQL to answer", async || {
@@ -245,7 +266,7 @@ impl Postgres {
 
     /// psql as this user, which commits every statement by itself and stops at the first error.
     pub fn client(&self, user: &str, password: &str) -> Command {
-        let mut command = Command::new(self.programs.join("psql"));
+        let mut command = within(&self.place, &self.programs.join("psql"));
         let place = format!(
             "host={} port={PORT} user={user} dbname=postgres sslmode=verify-full sslrootcert={} connect_timeout=10",
             self.address,
@@ -364,14 +385,27 @@ fn initialize(programs: &Path, folder: &Path) {
 }
 
 pub(crate) fn as_nobody(program: &Path) -> Command {
+    as_nobody_in(&None, program)
+}
+
+fn within(place: &Place, program: &Path) -> Command {
+    let Some(netns) = place else {
+        return Command::new(program);
+    };
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", netns]).arg(program);
+    command
+}
+
+fn as_nobody_in(place: &Place, program: &Path) -> Command {
     let mut command = if geteuid().is_root() {
-        let mut command = Command::new("setpriv");
+        let mut command = within(place, Path::new("setpriv"));
         let id = NOBODY.to_string();
         command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
         command.arg(program);
         command
     } else {
-        Command::new(program)
+        within(place, program)
     };
     // It looks for its working directory, and for certificates at home, which may be closed to it.
     command.current_dir("/").env("HOME", "/");

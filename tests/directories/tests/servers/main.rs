@@ -10,11 +10,13 @@
 mod away;
 mod commits;
 mod failover;
+mod hosts;
 mod life;
 mod moving;
 mod relay;
 mod several;
 mod standby;
+mod storm;
 mod way_there;
 
 use std::path::Path;

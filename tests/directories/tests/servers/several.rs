@@ -243,6 +243,13 @@ async fn three_servers_share_their_gateways_whichever_of_them_is_asked_or_dies()
         }
     }
 
+    // Each asks the gateways whose links it has, whichever is asked for a new key.
+    for admin in several.admins() {
+        let report = admin.rotate(30_000).await;
+        assert_eq!(report.synchronized, report.total, "{report:?}");
+        assert_eq!(report.total as usize, several.gateways.len());
+    }
+
     // One is killed and another stands still, both with gateways where they have any.
     let holders = Several::holders(&several.central.admin).await.unwrap();
     let mut names = vec!["one", "two", "three"];

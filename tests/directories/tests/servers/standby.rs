@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use portcullis_proto::admin::v1::ListGatewaysRequest;
-use portcullis_tests::harness::{Scripts, Server, eventually};
+use portcullis_tests::harness::{Scripts, Server, Site, eventually};
 use rustix::process::Signal;
 
 use crate::{Central, over_tls};
@@ -19,17 +19,24 @@ impl Central {
         let data = self.site.folder(name);
         let config = format!("{}{more}", over_tls(&self.site, &self.postgres));
         let server = Server::configured(&self.site, name, &data, &config);
-        for entry in std::fs::read_dir(&self.server.data).unwrap() {
-            let path = entry.unwrap().path();
-            if path.file_name().unwrap() != "lock" {
-                std::fs::copy(&path, data.join(path.file_name().unwrap())).unwrap();
-            }
-        }
-        let head = self.site.path().join("server-audit").join("head");
-        let folder = self.site.folder(&format!("{name}-audit"));
-        std::fs::copy(head, folder.join("head")).unwrap();
+        joins(&self.site, (&self.server, "server"), (&server, name));
         server
     }
+}
+
+/// Gives a server, set up under this name, the secret and the head file of the first one of the
+/// site.
+pub(crate) fn joins(site: &Site, (first, named): (&Server, &str), (other, name): (&Server, &str)) {
+    for entry in std::fs::read_dir(&first.data).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.file_name().unwrap();
+        if file != "lock" {
+            std::fs::copy(&path, other.data.join(file)).unwrap();
+        }
+    }
+    let head = site.path().join(format!("{named}-audit")).join("head");
+    let folder = site.folder(&format!("{name}-audit"));
+    std::fs::copy(head, folder.join("head")).unwrap();
 }
 
 /// Waits until this server stands by.
