@@ -13,7 +13,7 @@ use crate::passwords::digest::DigestError;
 use crate::provisioning::queue::QueueError;
 use crate::provisioning::rotation::RotateError;
 use crate::provisioning::{ChangeError, DispatchError};
-use crate::repository::RepositoryError;
+use crate::repository::{NotDrained, RepositoryError};
 use crate::tasks::TaskError;
 use crate::withdrawals::NotHeld;
 
@@ -221,6 +221,19 @@ impl From<DeleteError> for AdminError {
     }
 }
 
+impl From<NotDrained> for AdminError {
+    fn from(error: NotDrained) -> Self {
+        match error {
+            NotDrained::Unknown(_) => Self::NotFound(error.to_string()),
+            NotDrained::Ambiguous { .. }
+            | NotDrained::Already(_)
+            | NotDrained::NotDrained(_)
+            | NotDrained::NoHeir(_)
+            | NotDrained::OneServer => Self::Precondition(error.to_string()),
+        }
+    }
+}
+
 impl From<TaskError> for AdminError {
     fn from(error: TaskError) -> Self {
         match error {
@@ -228,6 +241,7 @@ impl From<TaskError> for AdminError {
             TaskError::AlreadyRunning { .. }
             | TaskError::Ended { .. }
             | TaskError::Done(_)
+            | TaskError::Drained
             | TaskError::Unknown(_) => Self::Precondition(error.to_string()),
             TaskError::Empty => Self::malformed(error),
             TaskError::Stopping | TaskError::NotYet(_) => Self::Unavailable(error.to_string()),

@@ -44,6 +44,11 @@ impl Fleet {
                     continue;
                 }
             };
+            if self.gives_away() {
+                // The gateway tries its next server at once.
+                tracing::debug!(%remote, "a connection is left to the other servers: this one is drained");
+                continue;
+            }
             let Some(permit) = half_open.admit(remote.ip()).await else {
                 self.inner.measured.turned_away();
                 if self.inner.strangers.ready() {
@@ -199,22 +204,19 @@ impl Fleet {
     /// Asks for the successor of a link that the gateway opened, which carries calls meanwhile. A
     /// gateway of an earlier version knows no such request, and dials again when its session ends.
     pub(super) async fn ask_for_successor(self, link: Weak<Link>) {
-        let Some((session, mut control)) = link
-            .upgrade()
-            .map(|link| (Arc::clone(link.session()), link.control()))
-        else {
-            return;
-        };
-        let deadline = Instant::now() + REPLACEMENT;
-        let asked = timeout_at(deadline, control.redial(RedialRequest {})).await;
-        // The connection closes with the last who can send requests over it.
-        drop(control);
-        if matches!(asked, Ok(Ok(_))) {
-            let _ = timeout_at(deadline, session.closed()).await;
-        }
+        asked_to_redial(&link).await;
         // Unless its successor has taken its place.
         if let Some(link) = link.upgrade() {
             self.inner.roster.dismiss(&link);
+        }
+    }
+
+    /// Has the gateway that opened a link dial again, and so find another server. Where it finds
+    /// none, the link stays.
+    pub(super) async fn ask_to_go(self, link: Weak<Link>) {
+        asked_to_redial(&link).await;
+        if let Some(link) = link.upgrade() {
+            self.inner.roster.give_up(&link.gateway);
         }
     }
 
@@ -233,6 +235,24 @@ impl Fleet {
                 }
             }
         });
+    }
+}
+
+/// Asks the gateway that opened a link to dial again. Returns once the link is closed, or nobody
+/// has to be waited for any more.
+async fn asked_to_redial(link: &Weak<Link>) {
+    let Some((session, mut control)) = link
+        .upgrade()
+        .map(|link| (Arc::clone(link.session()), link.control()))
+    else {
+        return;
+    };
+    let deadline = Instant::now() + REPLACEMENT;
+    let asked = timeout_at(deadline, control.redial(RedialRequest {})).await;
+    // The connection closes with the last who can send requests over it.
+    drop(control);
+    if matches!(asked, Ok(Ok(_))) {
+        let _ = timeout_at(deadline, session.closed()).await;
     }
 }
 

@@ -22,6 +22,8 @@ const LOOK_ALONE: Duration = Duration::from_secs(10);
 /// A gateway without a link that is to be dialled is dialled at once after so long, whatever is
 /// waited for.
 const AT_THE_LATEST: Duration = Duration::from_secs(60);
+/// How often gateways that dial out are asked to go elsewhere while this server is drained.
+const ELSEWHERE: Duration = Duration::from_secs(60);
 /// How long a server that stops waits until others have its links.
 const HAND_OVER: Duration = Duration::from_secs(15);
 /// How often it looks whether they have.
@@ -94,12 +96,19 @@ impl Fleet {
         let Some(shares) = &self.inner.shares else {
             return;
         };
+        let mut asked: Option<Instant> = None;
         loop {
             if let Err(error) = self.look_at_links(shares).await {
                 tracing::debug!(%error, "it is not known which server has which link");
             }
             if let Err(error) = self.look_at_pushes(&shares.pushed).await {
                 tracing::debug!(%error, "it is not known which pushes other servers began");
+            }
+            if !self.gives_away() {
+                asked = None;
+            } else if asked.is_none_or(|asked| asked.elapsed() >= ELSEWHERE) {
+                asked = Some(Instant::now());
+                self.send_elsewhere();
             }
             sleep(if self.is_alone() { LOOK_ALONE } else { LOOK }).await;
         }
@@ -132,6 +141,30 @@ impl Fleet {
         if timeout(HAND_OVER, handed_over).await.is_err() {
             let links = self.count();
             tracing::warn!(links, "no other server has taken these links");
+        }
+    }
+
+    /// Whether an administrator drained this server, or it is about to end: it begins no queued call
+    /// and no task.
+    pub fn is_drained(&self) -> bool {
+        let shares = self.inner.shares.as_ref();
+        shares.is_some_and(|shares| shares.look(|sharing| sharing.leaves()))
+    }
+
+    /// Whether others are to take what this server has: it [is drained](Self::is_drained), and
+    /// there is another one that is not.
+    pub fn gives_away(&self) -> bool {
+        let shares = self.inner.shares.as_ref();
+        shares.is_some_and(|shares| shares.look(|sharing| sharing.gives_away()))
+    }
+
+    /// Has the gateways that dial out dial again, so that they find another server. A link whose
+    /// gateway finds none stays.
+    fn send_elsewhere(&self) {
+        for link in self.inner.roster.links() {
+            if link.dialled_out && self.inner.roster.expect_successor(&link) {
+                tokio::spawn(self.clone().ask_to_go(Arc::downgrade(&link)));
+            }
         }
     }
 

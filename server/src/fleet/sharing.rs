@@ -118,6 +118,17 @@ impl Sharing {
         self.others.iter().any(|other| !other.leaves)
     }
 
+    /// Whether this server is drained, or about to end.
+    pub const fn leaves(&self) -> bool {
+        self.leaves
+    }
+
+    /// Whether this server's links are to go to others: a gateway without any link would be worse
+    /// off than one whose server is drained.
+    pub fn gives_away(&self) -> bool {
+        self.leaves && self.has_heirs()
+    }
+
     /// Whether no other server stands.
     pub fn is_alone(&self) -> bool {
         self.others.is_empty()
@@ -143,6 +154,7 @@ impl Sharing {
         linked: bool,
         now: Instant,
     ) -> Share {
+        let gives_away = self.gives_away();
         let (own, others) = (self.own, &self.others);
         let stands = |holder| others.iter().any(|other| other.instance == holder);
         let holder = row.filter(|row| row.holder == own || stands(row.holder));
@@ -154,18 +166,19 @@ impl Sharing {
         } else {
             Some(known.without.unwrap_or(now))
         };
-        if std::mem::replace(&mut known.held, is_own) && holder.is_some() && !is_own {
+        let was_taken = std::mem::replace(&mut known.held, is_own) && holder.is_some() && !is_own;
+        if was_taken && !gives_away {
             known.not_before = now.checked_add(POOR_ROUTE);
         }
         let known = *known;
         if is_own {
-            return if linked || !self.leaves {
+            return if linked || !gives_away {
                 Share::Keep
             } else {
                 Share::Leave
             };
         }
-        if self.leaves {
+        if gives_away {
             return Share::Leave;
         }
         let settled = now.saturating_duration_since(self.since) >= SETTLED_AFTER;
@@ -194,7 +207,9 @@ impl Sharing {
     fn before(&self, gateway: GatewayId, first: Option<InstanceId>) -> usize {
         let place = |it: InstanceId| (first == Some(it), weight(it, gateway), it);
         let own = place(self.own);
-        let others = self.others.iter().filter(|other| !other.leaves);
+        let all_leave = self.leaves && !self.has_heirs();
+        let others = self.others.iter();
+        let others = others.filter(|other| all_leave || !other.leaves);
         others.filter(|other| place(other.instance) > own).count()
     }
 }

@@ -313,7 +313,11 @@ impl CallQueue {
             let why = "it waited beyond its time, and was not sent";
             entry.end(Outcome::Failed, why).await;
         }
-        for gateway in queued.awaited_gateways(now).await? {
+        let awaited = match provisioning.fleet.is_drained() {
+            true => Vec::new(),
+            false => queued.awaited_gateways(now).await?,
+        };
+        for gateway in awaited {
             if provisioning.fleet.status(&gateway).is_some() && self.begin(&gateway) {
                 tokio::spawn(self.clone().send_all(gateway));
             }

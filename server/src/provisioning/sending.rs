@@ -28,7 +28,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(5);
 /// What the action of a queued call begins with.
 const QUEUED: &str = "queued call ";
 
-/// Sends what waits for a gateway, until nothing does or it is away.
+/// Sends what waits for a gateway, until nothing does, it is away, or this server is drained.
 pub(super) async fn send_waiting(
     provisioning: &Provisioning,
     gateway: &str,
@@ -39,6 +39,7 @@ pub(super) async fn send_waiting(
     let mut away = false;
     let mut failed = Ok(());
     loop {
+        away |= provisioning.fleet.is_drained();
         if !away && failed.is_ok() && sending.len() < AT_ONCE {
             let limit = AT_ONCE + sending.len();
             match calls.next(gateway, provisioning.time.now(), limit).await {

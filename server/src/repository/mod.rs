@@ -161,7 +161,7 @@ pub use resources::{Changed, LostSettings, OpenedResource, Resource, Resources, 
 pub use sealed_values::{Opened, Resealed, SealedCount, SealedValue, SealedValues, Selection};
 pub use sealer::{OpenError, Place, Sealer};
 pub use server_keys::{DependentValues, ServerKeyRow, ServerKeys};
-pub use servers::{Beat, Fencing, Load, NewServer, Served, ServerRow, ServerRows};
+pub use servers::{Beat, Fencing, Load, NewServer, NotDrained, Served, ServerRow, ServerRows};
 pub use spent_tokens::SpentToken;
 #[cfg(test)]
 pub(crate) use sqlite::testing::{literal, tamper};

@@ -119,10 +119,47 @@ pub struct ServerRow {
     pub started: UnixMillis,
     /// What it had to do when it last said so.
     pub load: Load,
-    /// It takes no new links.
+    /// It takes no new links, and gives those that it has to others: an administrator said so, or it
+    /// is about to end.
     pub drained: bool,
     /// The authority version that it has seen.
     pub seen: u64,
+}
+
+/// Why a server was not drained, or not put to work again. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotDrained {
+    /// There is none.
+    #[error("no server `{0}` is at work: `portcullis server list` shows which are")]
+    Unknown(String),
+    /// There are several.
+    #[error(
+        "{count} servers are called `{name}`: name one by its instance, as `portcullis --json server list` shows it"
+    )]
+    Ambiguous {
+        /// How they are called.
+        name: String,
+        /// How many.
+        count: usize,
+    },
+    /// It was drained before.
+    #[error(
+        "server `{0}` is drained already: `portcullis server list` shows how many links are still there, `portcullis server drain {0} --undo` puts it to work again"
+    )]
+    Already(String),
+    /// It was not drained.
+    #[error("server `{0}` is not drained: there is nothing to undo")]
+    NotDrained(String),
+    /// Nobody is left.
+    #[error(
+        "no other server could take over from `{0}`: every other one is gone or drained. Start one or put one to work again (`portcullis server drain NAME --undo`); with --force, `{0}` keeps its links and begins no queued call and no task"
+    )]
+    NoHeir(String),
+    /// There are never several.
+    #[error(
+        "the repository is in a file, and its one server has nobody who could take over: stop it instead"
+    )]
+    OneServer,
 }
 
 /// The rows of the servers, wherever they are.
@@ -218,6 +255,7 @@ impl ServerRows {
     /// whose acknowledgement was lost may be given again. Gives all rows as they are then; `None`:
     /// its own is gone, or another program beats in its place. Where it stands with one of the
     /// `former` beats of the instance, the repository went back in time, and all servers are told.
+    /// One that `ends` stays drained, whatever an administrator undid.
     ///
     /// # Errors
     /// [`RepositoryError`]: nobody knows.
@@ -228,6 +266,7 @@ impl ServerRows {
         next: Beat,
         former: Arc<[Beat]>,
         load: Load,
+        ends: bool,
     ) -> Result<Option<Vec<ServerRow>>, RepositoryError> {
         self.change(move |tx| {
             let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -240,7 +279,8 @@ impl ServerRows {
                 last = beat;
             }
             let renewed = tx.execute(
-                "UPDATE servers SET beat = ?3, links = ?4, calls = ?5, last_error = ?6
+                "UPDATE servers SET beat = ?3, links = ?4, calls = ?5, last_error = ?6,
+                    drained = CASE WHEN ?7 = 1 THEN 1 ELSE drained END
                  WHERE instance = ?1 AND (beat = ?2 OR beat = ?3)",
                 &params![
                     instance,
@@ -248,7 +288,8 @@ impl ServerRows {
                     next,
                     count(load.links),
                     count(load.calls),
-                    load.last_error
+                    load.last_error,
+                    i64::from(ends)
                 ],
             )?;
             match renewed {
@@ -339,6 +380,35 @@ impl ServerRows {
         .await
     }
 
+    /// Drains the server of this name or instance, or with `undo` puts it to work again. One whose
+    /// work no other could take is drained only by `force`. Gives its row as it was before.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]; within it [`NotDrained`].
+    pub async fn drain(
+        &self,
+        server: String,
+        undo: bool,
+        force: bool,
+    ) -> Result<Result<ServerRow, NotDrained>, RepositoryError> {
+        if matches!(self.place, Place::File(_)) {
+            return Ok(Err(NotDrained::OneServer));
+        }
+        self.change(move |tx| {
+            // Of two that are drained at once, each would go by that the other one stays.
+            postgres::lock_table(tx, "servers")?;
+            let rows = list(tx)?;
+            let row = match drainable(&rows, &server, undo, force) {
+                Ok(row) => row.clone(),
+                Err(why) => return Ok(Err(why)),
+            };
+            let sql = "UPDATE servers SET drained = ?2 WHERE instance = ?1";
+            tx.execute(sql, &params![row.instance, i64::from(!undo)])?;
+            Ok(Ok(row))
+        })
+        .await
+    }
+
     /// Removes the row of an instance that is gone, or about to be.
     ///
     /// # Errors
@@ -360,6 +430,37 @@ impl ServerRows {
             Place::File(database) => database.write(work).await,
             Place::Apart(apart) => sql::answer(apart.write(Work::new(work)).await?),
         }
+    }
+}
+
+/// The server of this name or instance, where it may be drained, or with `undo` put to work again.
+fn drainable<'a>(
+    rows: &'a [ServerRow],
+    server: &str,
+    undo: bool,
+    force: bool,
+) -> Result<&'a ServerRow, NotDrained> {
+    let is_meant = |row: &&ServerRow| row.name == server || row.instance.to_string() == server;
+    let meant: Vec<_> = rows.iter().filter(is_meant).collect();
+    let name = || server.to_owned();
+    let row = match *meant.as_slice() {
+        [row] => row,
+        [] => return Err(NotDrained::Unknown(name())),
+        _ => {
+            return Err(NotDrained::Ambiguous {
+                name: name(),
+                count: meant.len(),
+            });
+        }
+    };
+    let has_heir = rows
+        .iter()
+        .any(|other| other.instance != row.instance && !other.drained);
+    match (undo, row.drained) {
+        (true, false) => Err(NotDrained::NotDrained(name())),
+        (false, true) => Err(NotDrained::Already(name())),
+        (false, false) if !has_heir && !force => Err(NotDrained::NoHeir(name())),
+        _ => Ok(row),
     }
 }
 

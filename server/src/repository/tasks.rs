@@ -232,6 +232,39 @@ impl Tasks<'_> {
             .await
     }
 
+    /// Leaves the running tasks of this instance but those `at_work` to other servers. Gives which.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: none was left.
+    pub async fn give_up(&self, at_work: Vec<u64>) -> Result<Vec<u64>, RepositoryError> {
+        let authority = self.database.authority()?;
+        let instance = self.database.instance();
+        let own = move |tx: &mut Tx<'_>| {
+            let sql = "SELECT id FROM tasks WHERE state = 'running' AND instance = ?1";
+            let mut ids: Vec<u64> = tx.query(sql, &params![instance], |row| {
+                Ok(row.get::<i64>(0)?.unsigned_abs())
+            })?;
+            ids.retain(|id| !at_work.contains(id));
+            Ok(ids)
+        };
+        if self.database.look(own.clone()).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.database
+            .write(move |tx| {
+                let ids = own(tx)?;
+                for id in &ids {
+                    let id = to_sql(*id);
+                    let guarded = authority.guard(tx, &TASKS, CLAIMED, &params![id, instance])?;
+                    let sql = format!("UPDATE tasks SET instance = NULL WHERE {CLAIMED}");
+                    tx.execute(&sql, &params![id, instance])?;
+                    guarded.settle(tx)?;
+                }
+                Ok(ids)
+            })
+            .await
+    }
+
     /// Asks whoever runs a task to end it; `false`: it is not there any more, or not running.
     ///
     /// # Errors
@@ -605,5 +638,27 @@ mod tests {
             "UPDATE tasks SET state = 'running', reason = NULL, ended_ms = NULL WHERE kind = 'manage'",
         );
         admitted(&later, "manage").await;
+    }
+
+    #[tokio::test]
+    async fn what_a_server_gives_up_is_for_others_to_take() {
+        let fixture = Fixture::new().await;
+        let database = fixture.repository.database();
+        if on_postgres() {
+            stand(database, true);
+        }
+        let tasks = database.tasks();
+        let kept = admitted(&tasks, "verify").await;
+        let left = admitted(&tasks, "re-encrypt").await;
+        let none = tasks.give_up(vec![kept, left]).await.unwrap();
+        assert!(none.is_empty(), "{none:?}");
+        let other = fixture.another().await;
+        tasks.give_up(vec![kept]).await.unwrap();
+        let none = tasks.give_up(vec![kept]).await.unwrap();
+        assert!(none.is_empty(), "{none:?}");
+        assert!(tasks.report(kept, "{}".into()).await.unwrap());
+        assert!(!tasks.report(left, "{}".into()).await.unwrap());
+        let taken = other.database().tasks().take_over().await.unwrap();
+        assert!(taken.iter().any(|task| task.id == left), "{taken:?}");
     }
 }

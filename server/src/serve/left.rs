@@ -27,7 +27,10 @@ pub(super) async fn take_over(services: Services) {
 }
 
 async fn look(services: &Services) -> Result<(), RepositoryError> {
-    if services.repository.database().has_left_work().await? {
+    let fleet = &services.fleet;
+    if fleet.gives_away() {
+        services.tasks.hand_over().await?;
+    } else if !fleet.is_drained() && services.repository.database().has_left_work().await? {
         services.queue.take_over().await?;
         services.tasks.resume_interrupted().await?;
     }

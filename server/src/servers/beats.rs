@@ -80,7 +80,8 @@ impl Beats {
         let sent = Instant::now();
         let own = inner.own.instance;
         let former = self.former.iter().copied().collect();
-        let renewed = inner.rows.renew(own, self.last, next, former, inner.load());
+        let (rows, load, ends) = (&inner.rows, inner.load(), inner.ends());
+        let renewed = rows.renew(own, self.last, next, former, load, ends);
         let Some(mut rows) = renewed.await? else {
             return Ok(false);
         };
@@ -91,6 +92,9 @@ impl Beats {
         self.former.push_back(self.last);
         self.last = next;
         self.unanswered = None;
+        if let Some(row) = rows.iter().find(|row| row.instance == own) {
+            inner.is_drained(row.drained);
+        }
         rows.retain(|row| row.instance != own);
         let silent = self.look(inner, sent, rows);
         // Whoever waited for this beat goes by what was seen with it.

@@ -30,8 +30,8 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::repository::{
-    Beat, Database, InstanceId, Load, NewServer, RepositoryError, ServerRow, ServerRows, Store,
-    WriteObserver,
+    Beat, Database, InstanceId, Load, NewServer, NotDrained, RepositoryError, ServerRow,
+    ServerRows, Store, WriteObserver,
 };
 pub use barrier::{Barrier, Standing};
 pub use fence::{Fence, MAY_DISPATCH, MUST_CLOSE};
@@ -111,8 +111,10 @@ struct Inner {
     /// Changes with each beat that is acknowledged.
     acknowledged: watch::Sender<()>,
     beating: Mutex<Option<AbortHandle>>,
-    /// It takes no new links.
-    leaves: AtomicBool,
+    /// It is about to end.
+    ends: AtomicBool,
+    /// An administrator drained it, as its row said with the last beat.
+    drained: AtomicBool,
 }
 
 /// Opens a repository to serve it: waits until nobody is in the way, puts in the row of this
@@ -179,7 +181,8 @@ impl Member {
                 wanted: Arc::default(),
                 acknowledged: watch::Sender::new(()),
                 beating: Mutex::default(),
-                leaves: AtomicBool::new(false),
+                ends: AtomicBool::new(false),
+                drained: AtomicBool::new(false),
             }),
         }
     }
@@ -287,15 +290,40 @@ impl Member {
         }
     }
 
-    /// Whether it takes no new links.
+    /// Whether it takes no new links, and others are to take those that it has: it is about to end,
+    /// or was drained.
     pub fn leaves(&self) -> bool {
-        self.inner.leaves.load(Ordering::Acquire)
+        self.inner.ends() || self.inner.drained.load(Ordering::Acquire)
+    }
+
+    /// Drains the server of this name or instance, or with `undo` puts it to work again: others
+    /// know by their next beat, this one at once. Gives its row as it is then. A server that starts
+    /// again is not drained any more.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]; within it [`NotDrained`].
+    pub async fn drain(
+        &self,
+        server: &str,
+        undo: bool,
+        force: bool,
+    ) -> Result<Result<ServerRow, NotDrained>, RepositoryError> {
+        let changed = self.inner.rows.drain(server.to_owned(), undo, force);
+        let row = match changed.await? {
+            Ok(row) => row,
+            Err(why) => return Ok(Err(why)),
+        };
+        self.renew().await;
+        Ok(Ok(ServerRow {
+            drained: !undo,
+            ..row
+        }))
     }
 
     /// It is about to end, and takes no new links: its row says so, and the others take those that
     /// it has.
     pub async fn hand_over(&self) {
-        self.inner.leaves.store(true, Ordering::Release);
+        self.inner.ends.store(true, Ordering::Release);
         if self.inner.fence.has_beats() && !self.inner.fence.is_gone() {
             match self.inner.rows.hands_over(self.instance()).await {
                 // One that came since the last beat is to be known as well.
@@ -404,6 +432,25 @@ impl Inner {
         Load {
             last_error: lock(&self.last_error).clone(),
             ..told.unwrap_or_default()
+        }
+    }
+
+    fn ends(&self) -> bool {
+        self.ends.load(Ordering::Acquire)
+    }
+
+    /// So its row says.
+    fn is_drained(&self, drained: bool) {
+        let before = self.drained.swap(drained, Ordering::AcqRel);
+        if self.ends() {
+            return;
+        }
+        match (before, drained) {
+            (false, true) => tracing::warn!(
+                "this server was drained: others take its links, and it begins no queued call and no task, until `portcullis server drain NAME --undo` or its next start"
+            ),
+            (true, false) => tracing::info!("this server is not drained any more"),
+            _ => {}
         }
     }
 

@@ -293,3 +293,65 @@ async fn a_withdrawal_waits_for_a_server_that_beats_and_ends_one_that_is_silent(
     let told = write(&two).await;
     assert!(matches!(told, Err(RepositoryError::TakenOver)), "{told:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_drained_while_another_stays_and_works_again_once_that_is_undone() {
+    let site = Site::new().await;
+    if !on_postgres() {
+        let (_database, alone) = site.come("one", None).await.unwrap();
+        let refused = alone.drain("one", false, true).await.unwrap();
+        assert_eq!(refused.map(drop), Err(NotDrained::OneServer));
+        return;
+    }
+    let (_one, one) = site.come_beside("one").await;
+    let name = || "one".to_owned();
+    let drain = async |member: &Member, server: &str, undo, force| {
+        let drained = member.drain(server, undo, force).await.unwrap();
+        drained.map(|row| row.drained)
+    };
+    assert_eq!(
+        drain(&one, "none", false, true).await,
+        Err(NotDrained::Unknown("none".to_owned()))
+    );
+    assert_eq!(
+        drain(&one, "one", false, false).await,
+        Err(NotDrained::NoHeir(name()))
+    );
+    let (_two, two) = site.come_beside("two").await;
+    assert_eq!(drain(&two, "one", false, false).await, Ok(true));
+    assert_eq!(
+        drain(&two, "one", false, true).await,
+        Err(NotDrained::Already(name()))
+    );
+    // Nobody is left for the other one.
+    let refused = drain(&one, "two", false, false).await;
+    assert_eq!(refused, Err(NotDrained::NoHeir("two".to_owned())));
+    assert!(timeout(LONG, one.renew()).await.unwrap());
+    assert!(one.leaves() && one.row().drained && !two.leaves());
+    assert!(two.others().iter().all(|other| other.row.drained));
+    // By its instance, and at once where it is asked itself.
+    let instance = one.instance().to_string();
+    assert_eq!(drain(&one, &instance, true, false).await, Ok(false));
+    assert!(!one.leaves());
+    assert_eq!(
+        drain(&one, "one", true, false).await,
+        Err(NotDrained::NotDrained(name()))
+    );
+    let (_same, same) = site.come_beside("one").await;
+    let refused = drain(&one, "one", false, false).await;
+    let count = 2;
+    assert_eq!(
+        refused,
+        Err(NotDrained::Ambiguous {
+            name: name(),
+            count
+        })
+    );
+    same.leave().await;
+    // One that is about to end is put to work by nobody.
+    one.hand_over().await;
+    assert_eq!(drain(&two, "one", true, false).await, Ok(false));
+    assert!(timeout(LONG, one.renew()).await.unwrap());
+    assert!(timeout(LONG, two.renew()).await.unwrap());
+    assert!(one.leaves() && two.others().iter().all(|other| other.row.drained));
+}

@@ -48,6 +48,11 @@ pub enum TaskError {
     /// It is to do nothing.
     #[error("there is nothing to do: name at least one step")]
     Empty,
+    /// No server may carry it out.
+    #[error(
+        "this server is drained, and no other one is at work that could carry the task out: `portcullis server drain NAME --undo` puts it to work again"
+    )]
+    Drained,
     /// The server is about to end.
     #[error("the server is stopping: try again when it runs")]
     Stopping,
@@ -115,7 +120,9 @@ impl JobError {
     /// itself.
     pub(super) fn resumes_by_itself(&self) -> bool {
         match self {
-            Self::Interrupted(interrupt) => *interrupt == Interrupt::Stopping,
+            Self::Interrupted(interrupt) => {
+                matches!(interrupt, Interrupt::Stopping | Interrupt::HandedOver)
+            }
             Self::Repository(error)
             | Self::Key(KeyError::Repository(error))
             | Self::Protect(ProtectError::Key(KeyError::Repository(error))) => {
@@ -143,6 +150,16 @@ impl JobError {
     }
 }
 
+impl JobError {
+    /// What the audit log says of a task that [resumes by itself](Self::resumes_by_itself).
+    pub(super) const fn goes_on(&self) -> &'static str {
+        match self {
+            Self::Interrupted(Interrupt::HandedOver) => "another server goes on with it",
+            _ => "it goes on when the server starts again",
+        }
+    }
+}
+
 /// Why a task ends early although nothing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Interrupt {
@@ -152,6 +169,9 @@ pub enum Interrupt {
     /// The server ends; the task is resumed when it starts again.
     #[error("the server is stopping")]
     Stopping,
+    /// The server was drained; another one goes on with the task.
+    #[error("the server was drained")]
+    HandedOver,
     /// The task was deleted.
     #[error("the task was deleted")]
     Deleted,

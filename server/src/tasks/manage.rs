@@ -241,8 +241,7 @@ impl Do {
         match &result {
             Ok(note) => begun.end(Outcome::Done, note).await,
             Err(error) if error.resumes_by_itself() => {
-                let why = "it goes on when the server starts again";
-                begun.end(Outcome::Unknown, why).await;
+                begun.end(Outcome::Unknown, error.goes_on()).await;
             }
             Err(error) => begun.end(Outcome::Failed, &error.to_string()).await,
         }

@@ -118,13 +118,18 @@ struct Live {
 }
 
 impl Live {
-    /// Tells it to end; the first reason holds. Gives what tells when it has.
-    fn cancel(&self) -> watch::Receiver<Task> {
+    /// Tells it to end; the first reason holds.
+    fn interrupt(&self, reason: Interrupt) {
         self.interrupt.send_if_modified(|interrupt| {
             let first = interrupt.is_none();
-            interrupt.get_or_insert(Interrupt::Cancelled);
+            interrupt.get_or_insert(reason);
             first
         });
+    }
+
+    /// Tells it to end. Gives what tells when it has.
+    fn cancel(&self) -> watch::Receiver<Task> {
+        self.interrupt(Interrupt::Cancelled);
         self.task.clone()
     }
 }
@@ -177,6 +182,29 @@ impl Tasks {
                 }
                 Err(error) => tracing::warn!(%error, "task not resumed"),
             }
+        }
+        Ok(())
+    }
+
+    /// Has other servers go on with the tasks of this one, which is drained: those at work here end
+    /// at the next point where they can be resumed. To be asked again until it is not drained any
+    /// more.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]: they stay until this is asked again.
+    pub async fn hand_over(&self) -> Result<(), RepositoryError> {
+        let at_work: Vec<_> = {
+            let live = self.live();
+            for live in live.tasks.values() {
+                live.interrupt(Interrupt::HandedOver);
+            }
+            live.tasks.keys().copied().collect()
+        };
+        for id in self.stored().give_up(at_work).await? {
+            tracing::info!(
+                task = id,
+                "task handed over: another server goes on with it"
+            );
         }
         Ok(())
     }
@@ -403,10 +431,18 @@ impl Tasks {
         job: Job,
         admission: impl Future<Output = Result<Admission, RepositoryError>> + Send + 'static,
     ) -> Result<Task, TaskError> {
+        let fleet = &self.inner.work.fleet;
+        if fleet.is_drained() && !fleet.gives_away() {
+            return Err(TaskError::Drained);
+        }
         self.settle().await?;
         let tasks = self.clone();
         tokio::spawn(async move {
             match admission.await? {
+                // Handed over with what this server has.
+                Admission::Admitted(row) if tasks.inner.work.fleet.gives_away() => {
+                    Ok(Task::read(row))
+                }
                 Admission::Admitted(row) => tasks.begin(row, job),
                 Admission::Busy(id) => Err(TaskError::AlreadyRunning {
                     kind: job.kind().to_owned(),
@@ -492,7 +528,7 @@ impl Tasks {
         match &result {
             Ok(()) => begun.end(Outcome::Done, &done).await,
             Err(error) if error.resumes_by_itself() => {
-                let why = format!("{done}; it goes on when the server starts again");
+                let why = format!("{done}; {}", error.goes_on());
                 begun.end(Outcome::Unknown, &why).await;
             }
             Err(error) => {

@@ -182,9 +182,23 @@ fn a_server_that_leaves_is_relieved_of_its_links_and_dials_no_more() {
     assert_eq!(next.share(gateway, up(own), false, later), Share::Take);
     let mut last = one_of(third, &standing, now);
     assert_eq!(last.share(gateway, up(own), false, later), Share::Leave);
-    // All leave: nobody is left to take it.
-    let mut alone = one_of(own, &[leaves(own), leaves(heir)], now);
-    assert!(!alone.has_heirs());
+    // All leave: nobody is left to take it, and one of them keeps it up, who may be drained for
+    // long.
+    let standing = [leaves(own), leaves(heir)];
+    let mut alone = one_of(own, &standing, now);
+    let mut other = one_of(heir, &standing, now);
+    assert!(!alone.has_heirs() && !alone.gives_away() && alone.leaves());
+    assert_eq!(alone.share(gateway, None, false, later), Share::Keep);
+    assert_eq!(other.share(gateway, None, false, later), Share::Leave);
+    assert_eq!(other.share(gateway, up(own), false, later), Share::Leave);
+    assert_eq!(alone.share(gateway, down(own), false, later), Share::Keep);
+    // It is put to work again: its share comes back to it at once, for it was given away.
+    assert_eq!(sharing.share(gateway, up(own), true, later), Share::Keep);
+    assert_eq!(sharing.share(gateway, up(heir), false, later), Share::Leave);
+    let undone = [stays(own), stays(heir), stays(third)];
+    sharing.stand(undone);
+    assert!(!sharing.gives_away() && !sharing.leaves());
+    assert_eq!(sharing.share(gateway, up(heir), false, later), Share::Take);
     alone.stand([stays(own)]);
     assert!(alone.is_alone());
     assert_eq!(alone.share(gateway, None, false, later), Share::Keep);
