@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
 use portcullis_proto::admin::v1::servers_client::ServersClient;
-use portcullis_proto::admin::v1::{ListServersRequest, Server};
+use portcullis_proto::admin::v1::{DrainServerRequest, ListServersRequest, Server};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -16,6 +16,18 @@ use crate::view::{Listed, View, facts};
 pub(crate) enum ServerCommand {
     /// List the servers that are at work on the repository; the one that answers is marked with *
     List,
+    /// Have a server hand its links over, and begin no queued call and no task, until it starts
+    /// again or this is undone; it goes on answering
+    Drain {
+        /// The server, or its instance
+        name: String,
+        /// Put it to work again
+        #[arg(long, conflicts_with = "force")]
+        undo: bool,
+        /// Even where no other server could take over: its links stay then
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 impl ServerCommand {
@@ -25,6 +37,10 @@ impl ServerCommand {
             Self::List => {
                 let listed = servers.list(ListServersRequest {}).await?;
                 context.print(&listed.into_inner().servers)
+            }
+            Self::Drain { name, undo, force } => {
+                let request = DrainServerRequest { name, undo, force };
+                context.print(&servers.drain(request).await?.into_inner())
             }
         }
     }
@@ -77,6 +93,7 @@ impl View for Server {
             "calls": self.calls,
             "last_error": some(&self.last_error),
             "drained": self.drained,
+            "draining": is_draining(self),
             "answers": self.answers,
         })
     }
@@ -88,8 +105,17 @@ fn beat(server: &Server) -> String {
     server.beat_age_ms.map_or_else(|| "-".to_owned(), ago)
 }
 
+/// Whether it is drained, and has not given everything away yet.
+fn is_draining(server: &Server) -> bool {
+    server.drained && (server.links > 0 || server.calls > 0)
+}
+
 fn state(server: &Server) -> String {
     match (server.drained, server.last_error.is_empty()) {
+        (true, _) if is_draining(server) => format!(
+            "draining: {} links and {} calls are still there",
+            server.links, server.calls
+        ),
         (true, _) => "drained".to_owned(),
         (false, true) => "sound".to_owned(),
         (false, false) => format!("last error: {}", server.last_error),
@@ -137,5 +163,18 @@ mod tests {
         assert_eq!(row[2..4], ["host:9280", "4 s ago"]);
         assert_eq!(row[7], "last error: the database is away");
         assert_eq!(other.json()["beat_age_ms"], 4_000);
+        let drained = Server {
+            drained: true,
+            ..other
+        };
+        let row = drained.row(now());
+        assert_eq!(row[7], "draining: 7 links and 0 calls are still there");
+        assert_eq!(drained.json()["draining"], true);
+        let drained = Server {
+            links: 0,
+            ..drained
+        };
+        assert_eq!(drained.row(now())[7], "drained");
+        assert_eq!(drained.json()["draining"], false);
     }
 }

@@ -8,11 +8,14 @@ use super::LOOK;
 use super::context::Context;
 use super::convert::millis;
 use super::error::AdminError;
-use super::request::{About, Front, Method, Request, read};
-use crate::repository::ServerRow;
+use super::names;
+use super::request::{About, Front, Method, Request, change, read};
+use crate::config::Capability::Administrator;
+use crate::repository::{NotDrained, ServerRow};
 
 pub(super) fn offer(front: &mut impl Front) {
     front.offer::<proto::ListServersRequest>();
+    front.offer::<proto::DrainServerRequest>();
 }
 
 impl Request for proto::ListServersRequest {
@@ -39,6 +42,41 @@ impl Request for proto::ListServersRequest {
         servers
             .sort_by(|one, other| (&one.name, &one.instance).cmp(&(&other.name, &other.instance)));
         Ok(proto::ListServersResponse { servers })
+    }
+}
+
+impl Request for proto::DrainServerRequest {
+    type Answer = proto::Server;
+
+    const METHOD: Method = change("Servers/Drain", &[Administrator]);
+
+    fn about(&self) -> About {
+        let about = About::server(format!("server {}", names::shortened(&self.name)));
+        about.shown_with(match (self.undo, self.force) {
+            (true, _) => ", undone",
+            (false, true) => ", forced",
+            (false, false) => "",
+        })
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::Server, AdminError> {
+        let Some(member) = &context.services.member else {
+            return Err(NotDrained::OneServer.into());
+        };
+        let drained = member.drain(&self.name, self.undo, self.force).await?;
+        let row = drained?;
+        let is_own = row.instance == member.instance();
+        let age = match is_own {
+            true => member.fence().last_renewal().map(|sent| sent.elapsed()),
+            false => {
+                let others = member.others().into_iter();
+                let mut ages = others.filter(|other| other.row.instance == row.instance);
+                ages.next().map(|other| other.age)
+            }
+        };
+        let mut server = message(row, age);
+        server.answers = is_own;
+        Ok(server)
     }
 }
 

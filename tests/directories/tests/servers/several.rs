@@ -319,3 +319,71 @@ async fn a_server_stopped_in_good_order_hands_its_links_over_without_a_call_fail
         assert_eq!(told.outcome, Ok(()), "{} on {}", told.id, told.gateway);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run servers"]
+async fn a_drained_server_answers_while_others_have_its_links_until_that_is_undone() {
+    let mut several = Several::start().await;
+    let one = several.central.admin.clone();
+    let refused = |server: &Server, command: &str, why: &str| {
+        let refusal = server.portcullis(command).refused().stderr;
+        assert!(refusal.contains(why), "{command}: {refusal}");
+    };
+    let central = &several.central.server;
+    refused(central, "server drain nobody", "no server `nobody`");
+    refused(central, "server drain one", "no other server could take");
+    let undo = "server drain one --undo";
+    refused(central, undo, "is not drained: there is nothing to undo");
+    let (_, two, admin) = &mut several.others[0];
+    two.serve().await;
+    let two_admin = admin.clone();
+    let calling = several.calling(vec![("one", one.clone()), ("two", two_admin.clone())]);
+    let two = several.server_of("two");
+    eventually("two to know of one", async || {
+        let listed = two.portcullis("server list").ok().stdout;
+        (listed.contains("one") && listed.contains("two")).then_some(())
+    })
+    .await;
+    // By whichever server.
+    two.portcullis("server drain one").ok();
+    refused(two, "server drain one", "is drained already");
+    refused(two, "server drain two", "no other server could take");
+    several.all_linked(&one, |server| server == "two").await;
+    eventually("nothing to be left on the drained one", async || {
+        let listed = two.portcullis("server list").ok().stdout;
+        let line = listed.lines().find(|line| line.starts_with("one"))?;
+        line.trim_end().ends_with("drained").then_some(())
+    })
+    .await;
+    // It answers, and what it takes in is begun by the other one.
+    let central = &several.central.server;
+    central.portcullis("key verify").ok();
+    central.portcullis("gateway list").ok();
+    let told = calling.end().await;
+    assert!(told.len() > 10, "{} calls", told.len());
+    for told in told {
+        assert_eq!(told.outcome, Ok(()), "{} on {}", told.id, told.gateway);
+    }
+    // A gateway that dials out comes back to the other one.
+    let (out, _) = several.gateways.last_mut().unwrap();
+    out.process.take().map(|mut process| process.stop());
+    out.start();
+    several.all_linked(&one, |server| server == "two").await;
+    let central = &several.central.server;
+    central.portcullis(undo).ok();
+    eventually("its share to come back", async || {
+        let holders = Several::holders(&one).await?;
+        let mut holders = holders.values();
+        holders.any(|server| server == "one").then_some(())
+    })
+    .await;
+    // Drained, stopped and started: it works again.
+    central.portcullis("server drain one").ok();
+    let mut process = several.central.server.process.take().unwrap();
+    let stopped = tokio::task::spawn_blocking(move || process.stop());
+    assert!(stopped.await.unwrap().success());
+    several.central.server.serve().await;
+    let listed = several.central.server.portcullis("server list").ok().stdout;
+    assert!(!listed.contains("drain"), "{listed}");
+    several.server_of("two").portcullis("audit verify").ok();
+}
