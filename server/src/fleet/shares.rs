@@ -144,8 +144,8 @@ impl Fleet {
         }
     }
 
-    /// Whether an administrator drained this server, or it is about to end: it begins no queued call
-    /// and no task.
+    /// Whether an administrator drained this server, or it is about to end: it begins no queued
+    /// call and no task.
     pub fn is_drained(&self) -> bool {
         let shares = self.inner.shares.as_ref();
         shares.is_some_and(|shares| shares.look(|sharing| sharing.leaves()))

@@ -119,8 +119,8 @@ pub struct ServerRow {
     pub started: UnixMillis,
     /// What it had to do when it last said so.
     pub load: Load,
-    /// It takes no new links, and gives those that it has to others: an administrator said so, or it
-    /// is about to end.
+    /// It takes no new links, and gives those that it has to others: an administrator said so, or
+    /// it is about to end.
     pub drained: bool,
     /// The authority version that it has seen.
     pub seen: u64,
