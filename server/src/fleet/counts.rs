@@ -10,7 +10,7 @@ use crate::repository::{Holding, RepositoryError};
 pub struct Counts {
     /// All of them.
     pub registered: u32,
-    /// Connected.
+    /// Connected, to whichever server.
     pub up: u32,
     /// Enrolled and not connected; those that are ahead among them.
     pub down: u32,
@@ -37,7 +37,7 @@ impl Fleet {
         let gateways = self.inner.repository.gateways();
         let holdings = gateways.holdings().await?;
         let alarms = gateways.open_alarms().await?;
-        let connected = self.connected();
+        let connected = self.connected_anywhere().await?;
         let outlooks = self.outlooks();
         let mut counts = Counts::default();
         for holding in &holdings.gateways {

@@ -158,6 +158,30 @@ impl Fleet {
         shares.is_some_and(|shares| shares.look(|sharing| sharing.gives_away()))
     }
 
+    /// The names of the gateways that have a link, to this server or, as the rows say, to another
+    /// one that stands.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn connected_anywhere(&self) -> Result<HashSet<String>, RepositoryError> {
+        let mut connected = self.connected();
+        let Some(shares) = &self.inner.shares else {
+            return Ok(connected);
+        };
+        let others: HashSet<_> = shares.look(|sharing| sharing.others().collect());
+        if others.is_empty() {
+            return Ok(connected);
+        }
+        let places = self.inner.repository.gateways().link_places().await?;
+        let is_elsewhere = |place: &LinkPlace| {
+            let row = place.link.filter(|row| row.up);
+            row.is_some_and(|row| others.contains(&row.holder))
+        };
+        let elsewhere = places.into_iter().filter(is_elsewhere);
+        connected.extend(elsewhere.map(|place| place.gateway));
+        Ok(connected)
+    }
+
     /// Has the gateways that dial out dial again, so that they find another server. A link whose
     /// gateway finds none stays.
     fn send_elsewhere(&self) {

@@ -129,6 +129,11 @@ impl Sharing {
         self.leaves && self.has_heirs()
     }
 
+    /// The other servers that stand.
+    pub fn others(&self) -> impl Iterator<Item = InstanceId> {
+        self.others.iter().map(|other| other.instance)
+    }
+
     /// Whether no other server stands.
     pub fn is_alone(&self) -> bool {
         self.others.is_empty()

@@ -22,7 +22,7 @@ pub(super) async fn gateway_keys(
     let mut rows = repository.gateway_keys().list().await?;
     rows.sort_by_key(|row| Reverse(row.created));
     let holdings = repository.gateways().holdings().await?;
-    let connected = services.fleet.connected();
+    let connected = services.fleet.connected_anywhere().await?;
     let outlooks = services.fleet.outlooks();
     let is_ahead = |name: &str| outlooks.get(name).is_some_and(|outlook| outlook.ahead);
     let mut held = HashMap::<KeyId, proto::GatewayKeyHolders>::new();

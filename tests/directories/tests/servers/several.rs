@@ -355,6 +355,16 @@ async fn a_drained_server_answers_while_others_have_its_links_until_that_is_undo
         line.trim_end().ends_with("drained").then_some(())
     })
     .await;
+    // Whichever is asked, no gateway is missed because another server has its link.
+    for admin in [&one, &two_admin] {
+        let request = proto::KeyStatusRequest::default();
+        let keys = admin.keys().status(request).await.unwrap().into_inner();
+        let keys = keys.gateway_keys.unwrap();
+        assert_eq!((keys.enrolled, keys.away), (6, 0));
+        let status = admin.system().status(proto::StatusRequest {}).await;
+        let counts = status.unwrap().into_inner().gateways.unwrap();
+        assert_eq!((counts.up, counts.down), (6, 0));
+    }
     // It answers, and what it takes in is begun by the other one.
     let central = &several.central.server;
     central.portcullis("key verify").ok();
