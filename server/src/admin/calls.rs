@@ -196,11 +196,22 @@ fn through_link(request: &ExecuteRequest, if_lost: IfLost) -> ThroughLink {
     }
 }
 
-/// The end of a search whose answers were lost on the way.
+/// Whether a search or a sync had no link, or lost it, before it found anything.
+fn ended_unavailable(first: &SearchItem) -> bool {
+    let Some(Kind::End(end)) = &first.kind else {
+        return false;
+    };
+    let failure = end.failure.as_ref();
+    failure.is_some_and(|failure| failure.kind() == FailureKind::Unavailable)
+}
+
+/// The end of a search or a sync whose answers were lost on the way, after the first of them.
 fn incomplete(why: &str) -> Vec<u8> {
     let failure = Failure {
         kind: FailureKind::Unavailable as i32,
-        message: format!("the search is incomplete ({why}): search again"),
+        message: format!(
+            "incomplete, and not made again, for the first of what was found had been given on already ({why}): ask for all of it again"
+        ),
         ..Failure::default()
     };
     outcome::failed_search(failure).encode_to_vec()
@@ -219,6 +230,10 @@ impl Request for Search {
         Some(through_link(&self.0, IfLost::EndWith(incomplete)))
     }
 
+    fn found_no_link(first: &SearchItem) -> bool {
+        ended_unavailable(first)
+    }
+
     async fn run(self, context: &Context) -> Result<Messages<SearchItem>, AdminError> {
         stream(context, self.0, By::Search).await
     }
@@ -235,6 +250,10 @@ impl Request for Sync {
 
     fn through_link(&self) -> Option<ThroughLink> {
         Some(through_link(&self.0, IfLost::EndWith(incomplete)))
+    }
+
+    fn found_no_link(first: &SearchItem) -> bool {
+        ended_unavailable(first)
     }
 
     async fn run(self, context: &Context) -> Result<Messages<SearchItem>, AdminError> {

@@ -41,9 +41,9 @@ pub(crate) struct ThroughLink {
 }
 
 impl ThroughLink {
-    /// Whether it may be made again where nothing is known of it.
+    /// Whether it may be made again where nothing is known of it, and nothing was answered yet.
     pub(crate) const fn may_be_repeated(&self) -> bool {
-        matches!(self.if_lost, IfLost::Again)
+        matches!(self.if_lost, IfLost::Again | IfLost::EndWith(_))
     }
 }
 
@@ -54,7 +54,8 @@ pub(crate) enum IfLost {
     Again,
     /// Whoever asked is told.
     Tell,
-    /// It has a stream of answers that ends with this one, encoded, given why.
+    /// It only reads, and has a stream of answers. It is made again where none of them came; after
+    /// the first one the stream ends with this one, encoded, given why.
     EndWith(fn(&str) -> Vec<u8>),
 }
 
@@ -88,11 +89,7 @@ pub(crate) async fn forward(
             Err(ForwardError::Refused(status)) => return Err(AdminError::BrokeOff(status)),
             Err(ForwardError::Unsent(why)) => why,
             Err(ForwardError::Lost(why)) => match through.if_lost {
-                IfLost::Again => why,
-                IfLost::EndWith(end) => {
-                    let end = Ok(Bytes::from(end(&why)));
-                    return Ok(Some(Box::pin(stream::iter([end]))));
-                }
+                IfLost::Again | IfLost::EndWith(_) => why,
                 IfLost::Tell => {
                     return Err(AdminError::Unavailable(format!(
                         "the link to the server that holds the gateway's link was lost ({why}): it may have been done; look before you ask again"

@@ -56,9 +56,10 @@ pub(crate) trait Request: Send + Sized + 'static {
         Withdraws::Nothing
     }
 
-    /// Whether nothing was begun, for want of a link: another server may have it by now, and the
-    /// same request is made there.
-    fn found_no_link(_: &Self::Answer) -> bool {
+    /// Whether the first message of the answer says that there was no link to make it through, or,
+    /// of what only reads, that the link was lost before: another server may have it by now, and
+    /// the same request is made there.
+    fn found_no_link(_: &<Self::Answer as Answer>::Message) -> bool {
         false
     }
 

@@ -373,7 +373,7 @@ impl Fleet {
     }
 
     /// Whether the row of a link is another server's by now: this one is let come to its end.
-    async fn is_anothers(&self, link: &Link) -> Result<bool, RepositoryError> {
+    pub(super) async fn is_anothers(&self, link: &Link) -> Result<bool, RepositoryError> {
         if self.inner.shares.is_none() {
             return Ok(false);
         }

@@ -169,7 +169,7 @@ impl Search {
         match known {
             Known::NothingBegun(failure) => Some(failed_end(failure.kind, failure.message)),
             Known::Unsent(message) => Some(failed_end(unavailable, message)),
-            Known::Ended(_) | Known::Nothing(_) => Some(self.incomplete("the link was lost")),
+            Known::Ended(_) | Known::Nothing(_) => Some(self.lost(link, call.is_none()).await),
             Known::ThroughAnother => {
                 let again = call.filter(|(_, links)| *links < LINKS);
                 let Some((mut call, links)) = again else {
@@ -188,6 +188,21 @@ impl Search {
                 None
             }
         }
+    }
+
+    /// The end of a search whose link was lost, before its first item or after it.
+    async fn lost(&self, link: &Link, has_begun: bool) -> SearchItem {
+        // Where nobody can tell, the link was lost in any case.
+        let moved = self.fleet.is_anothers(link).await.unwrap_or(false);
+        let how = match moved {
+            true => "the gateway's link moved to another server",
+            false => "the link was lost",
+        };
+        let when = match has_begun {
+            true => "after the first of what was found had been given on",
+            false => "before anything was found",
+        };
+        self.incomplete(&format!("{how} {when}"))
     }
 
     fn incomplete(&self, reason: &str) -> SearchItem {

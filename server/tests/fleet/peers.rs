@@ -16,7 +16,10 @@ use portcullis_proto::admin::v1::gateways_client::GatewaysClient;
 use portcullis_proto::admin::v1::{ExecuteRequest, PingGatewayRequest, ShowGatewayRequest};
 use portcullis_proto::gateway::v1::call::Verb;
 use portcullis_proto::gateway::v1::search_item::Kind;
-use portcullis_proto::gateway::v1::{Call, Create, ObjectClass, Outcome, Search, SearchItem};
+use portcullis_proto::gateway::v1::{
+    Call, Create, FailureKind, ObjectClass, Outcome, Search, SearchEnd, SearchItem,
+};
+use portcullis_proto::grpc::Messages;
 use portcullis_server::config::Config;
 use portcullis_server::fleet::{Fleet, Settings};
 use portcullis_server::fronts::grpc::{self, AdminSocket, ForwardedRequests};
@@ -28,7 +31,7 @@ use tokio::time::timeout;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::support::gateway::{ANSWERS, FakeGateway, WAITS};
+use crate::support::gateway::{ANSWERS, FakeGateway, STALLS, WAITS};
 use crate::support::{PATIENCE, Server};
 use crate::{enrolled, is_done};
 
@@ -70,7 +73,9 @@ struct Two {
     /// Of the holder, towards the other one.
     links: Peers,
     asked: Channel,
-    _folder: tempfile::TempDir,
+    /// Of the server that is asked.
+    fleet: Fleet,
+    folder: tempfile::TempDir,
 }
 
 impl Two {
@@ -78,7 +83,7 @@ impl Two {
         let rows = Arc::<Mutex<Rows>>::default();
         let mut holder = Server::start().await;
         let gateway = enrolled(&holder, "host1").await;
-        for connector in [ANSWERS, WAITS] {
+        for connector in [ANSWERS, WAITS, STALLS] {
             let resources = holder.repository.resources();
             resources.add(resource(connector)).await.unwrap();
         }
@@ -86,13 +91,15 @@ impl Two {
         holder.services.peers = links.clone();
         let folder = tempfile::tempdir().unwrap();
         let other = other(&holder, &rows).await;
+        let fleet = other.fleet.clone();
         Self {
-            asked: serve(&folder, other).await,
+            asked: serve(&folder, "asked", other).await,
             holder,
             gateway,
             rows,
             links,
-            _folder: folder,
+            fleet,
+            folder,
         }
     }
 
@@ -100,23 +107,55 @@ impl Two {
         execute(self.asked.clone(), resource, call).await
     }
 
-    async fn search(&self, resource: &str) -> Vec<SearchItem> {
-        let call = Call {
-            verb: Some(Verb::Search(Search::default())),
-            ..Call::default()
-        };
-        let mut client = CallsClient::new(self.asked.clone());
-        let mut items = client
-            .search(request(resource, call))
-            .await
-            .unwrap()
-            .into_inner();
-        let mut all = Vec::new();
-        while let Some(item) = timeout(PATIENCE, items.message()).await.unwrap().unwrap() {
-            all.push(item);
-        }
-        all
+    /// The holder's own API.
+    async fn holders(&self) -> Channel {
+        serve(&self.folder, "holder", self.holder.services.clone()).await
     }
+
+    /// The gateway's link goes from the holder to the server that is asked.
+    async fn move_link(&self) {
+        self.fleet.wake("host1");
+        loop {
+            let changed = self.fleet.changed();
+            if self.fleet.status("host1").is_some() {
+                break;
+            }
+            timeout(PATIENCE, changed).await.unwrap();
+        }
+        {
+            let mut rows = self.rows.lock().unwrap();
+            let other = rows.others.iter().find(|other| other.name == "other");
+            rows.holder = other.map(|other| other.instance);
+        }
+        self.holder.fleet.close("host1").await;
+        self.holder.fleet.forget("host1");
+    }
+}
+
+async fn begin_search(asked: Channel, resource: &str) -> Messages<SearchItem> {
+    let call = Call {
+        verb: Some(Verb::Search(Search::default())),
+        ..Call::default()
+    };
+    let mut client = CallsClient::new(asked);
+    let begun = timeout(PATIENCE, client.search(request(resource, call))).await;
+    begun.unwrap().unwrap().into_inner()
+}
+
+/// What is found, and the end.
+async fn search(asked: Channel, resource: &str) -> (Vec<SearchItem>, SearchEnd) {
+    rest(&mut begin_search(asked, resource).await).await
+}
+
+async fn rest(items: &mut Messages<SearchItem>) -> (Vec<SearchItem>, SearchEnd) {
+    let mut all = Vec::new();
+    while let Some(item) = timeout(PATIENCE, items.message()).await.unwrap().unwrap() {
+        all.push(item);
+    }
+    let Some(Kind::End(end)) = all.pop().and_then(|last| last.kind) else {
+        panic!("a search ends with its end");
+    };
+    (all, end)
 }
 
 async fn execute(asked: Channel, resource: &str, call: Call) -> Result<Outcome, Status> {
@@ -160,7 +199,9 @@ async fn peers(services: &Services, rows: &Arc<Mutex<Rows>>, name: &str) -> Peer
         max_age: Duration::from_secs(3600),
     };
     let peers = Peers::new(services.repository.clone(), Arc::new(known), settings);
-    let answers = ForwardedRequests::new(services);
+    let mut services = services.clone();
+    services.peers = peers.clone();
+    let answers = ForwardedRequests::new(&services);
     peers.start(listener, Arc::new(answers));
     peers
 }
@@ -186,8 +227,8 @@ async fn other(holder: &Server, rows: &Arc<Mutex<Rows>>) -> Services {
 }
 
 /// Its administrators' API, as root has it.
-async fn serve(folder: &tempfile::TempDir, services: Services) -> Channel {
-    let path = folder.path().join("run").join("admin.sock");
+async fn serve(folder: &tempfile::TempDir, name: &str, services: Services) -> Channel {
+    let path = folder.path().join(name).join("admin.sock");
     let socket = AdminSocket::bind(&path, None).unwrap();
     tokio::spawn(grpc::serve(socket, services, std::future::pending()));
     Endpoint::from_static("http://test.invalid")
@@ -239,13 +280,7 @@ async fn what_needs_a_link_is_carried_out_by_the_server_that_holds_it() {
     let again = two.execute(ANSWERS, create("pc-1", "ada")).await.unwrap();
     assert_eq!(again, outcome);
     assert_eq!(two.gateway.carried_out(), ["pc-1"]);
-    let items = two.search(ANSWERS).await;
-    let Some((end, objects)) = items.split_last() else {
-        panic!("a search ends with its end");
-    };
-    let Some(Kind::End(end)) = &end.kind else {
-        panic!("{end:?}");
-    };
+    let (objects, end) = search(two.asked.clone(), ANSWERS).await;
     assert!(end.failure.is_none(), "{end:?}");
     assert!(!objects.is_empty());
     let mut gateways = GatewaysClient::new(two.asked.clone());
@@ -312,4 +347,74 @@ async fn a_server_that_does_not_hold_the_link_forwards_to_no_third() {
     two.holder.fleet.forget("host1");
     let outcome = two.execute(ANSWERS, create("pc-5", "ann")).await.unwrap();
     assert!(!is_done(&outcome), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_search_is_made_again_where_its_server_was_lost_before_it_found_anything() {
+    let two = Two::start().await;
+    let searching = tokio::spawn(search(two.asked.clone(), WAITS));
+    timeout(PATIENCE, two.gateway.begun()).await.unwrap();
+    two.links.close().await;
+    timeout(PATIENCE, two.gateway.begun()).await.unwrap();
+    // The first one may still wait, too.
+    two.gateway.release();
+    two.gateway.release();
+    let (objects, end) = searching.await.unwrap();
+    assert!(end.failure.is_none(), "{end:?}");
+    assert_eq!(objects.len(), 3, "each once");
+}
+
+#[tokio::test]
+async fn a_search_whose_link_moves_before_it_found_anything_is_made_by_the_new_holder() {
+    for by_the_former_holder in [false, true] {
+        let two = Two::start().await;
+        let asked = match by_the_former_holder {
+            true => two.holders().await,
+            false => two.asked.clone(),
+        };
+        let searching = tokio::spawn(search(asked.clone(), WAITS));
+        timeout(PATIENCE, two.gateway.begun()).await.unwrap();
+        two.move_link().await;
+        timeout(PATIENCE, two.gateway.begun()).await.unwrap();
+        two.gateway.release();
+        two.gateway.release();
+        let (objects, end) = searching.await.unwrap();
+        assert!(end.failure.is_none(), "{end:?}");
+        assert_eq!(objects.len(), 3, "each once");
+        let (objects, end) = search(asked, ANSWERS).await;
+        assert!(end.failure.is_none(), "{end:?}");
+        assert_eq!(objects.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_has_found_something_is_not_made_again_and_says_so() {
+    for lost_between_servers in [true, false] {
+        let two = Two::start().await;
+        let mut items = begin_search(two.asked.clone(), STALLS).await;
+        let first = timeout(PATIENCE, items.message()).await.unwrap().unwrap();
+        assert!(matches!(first.unwrap().kind, Some(Kind::Object(_))));
+        match lost_between_servers {
+            true => two.links.close().await,
+            false => two.move_link().await,
+        }
+        let (more, end) = rest(&mut items).await;
+        assert!(more.is_empty(), "{more:?}");
+        let failure = end.failure.unwrap();
+        assert_eq!(failure.kind(), FailureKind::Unavailable);
+        let why = "the first of what was found had been given on";
+        assert!(failure.message.contains(why), "{}", failure.message);
+    }
+}
+
+#[tokio::test]
+async fn a_search_of_a_gateway_that_no_server_has_ends_at_once() {
+    let two = Two::start().await;
+    two.gateway.cut();
+    two.holder.fleet.close("host1").await;
+    two.holder.fleet.forget("host1");
+    two.rows.lock().unwrap().holder = None;
+    let (objects, end) = search(two.asked.clone(), ANSWERS).await;
+    assert!(objects.is_empty());
+    assert_eq!(end.failure.unwrap().kind(), FailureKind::Unavailable);
 }

@@ -38,6 +38,8 @@ use tonic::{Request, Response, Status, Streaming};
 pub(crate) const ANSWERS: &str = "answers";
 /// Waits until [`FakeGateway::release`].
 pub(crate) const WAITS: &str = "waits";
+/// Finds one object, and nothing more.
+pub(crate) const STALLS: &str = "stalls";
 /// Cuts the link in the middle of the call.
 pub(crate) const CUTS: &str = "cuts";
 /// Answers with the password of the call, sealed.
@@ -603,6 +605,7 @@ impl Services {
     ) {
         let mut answering = Answering::<()>::default();
         let mut running = JoinSet::new();
+        let mut searches = JoinSet::new();
         loop {
             tokio::select! {
                 frames = input.next() => {
@@ -622,7 +625,11 @@ impl Services {
                         }
                         let call = Call::decode(call).unwrap();
                         if matches!(call.verb, Some(Verb::Search(_))) || call.call_id == "s" {
-                            self.search(&call, number, &mut answering);
+                            let services = self.clone();
+                            searches.spawn(async move {
+                                services.wait(&call).await;
+                                (number, call)
+                            });
                         } else {
                             let services = self.clone();
                             running.spawn(async move { (number, services.execute(call).await) });
@@ -631,6 +638,9 @@ impl Services {
                 }
                 Some(Ok((number, outcome))) = running.join_next() => {
                     answering.end(number, outcome.encode_to_vec().into());
+                }
+                Some(Ok((number, call))) = searches.join_next() => {
+                    self.search(&call, number, &mut answering);
                 }
             }
             let mut frames = Vec::new();
@@ -662,10 +672,7 @@ impl Services {
         state.carried_out.lock().unwrap().push(id);
         match call.connector.as_str() {
             GIVES_BACK | GIVES_BACK_PLAIN => return self.given_back(call),
-            WAITS => {
-                self.gateway.state.begun.notify_one();
-                self.gateway.state.release.notified().await;
-            }
+            WAITS => self.wait(&call).await,
             CUTS => self.session.close(),
             SAYS_NOTHING => return Outcome::default(),
             _ => {}
@@ -678,10 +685,20 @@ impl Services {
         }
     }
 
+    async fn wait(&self, call: &Call) {
+        if call.connector == WAITS {
+            self.gateway.state.begun.notify_one();
+            self.gateway.state.release.notified().await;
+        }
+    }
+
     fn search(&self, call: &Call, number: u64, answering: &mut Answering<()>) {
         for item in 0..3 {
             if item == 2 && call.connector == CUTS {
                 self.session.close();
+                return;
+            }
+            if item == 1 && call.connector == STALLS {
                 return;
             }
             let object = Object {

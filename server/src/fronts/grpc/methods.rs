@@ -122,7 +122,8 @@ fn one<R: FromMessage>(from: Origin, encoded: Bytes) -> Answering {
     })
 }
 
-/// Carries out what goes through the link to a gateway, wherever that is: links change hands.
+/// Carries out what goes through the link to a gateway, wherever that is: links change hands. Once
+/// the first message of an answer was given on, nothing is made again.
 async fn through_link<R: FromMessage>(
     from: Origin,
     mut request: R,
@@ -144,10 +145,15 @@ async fn through_link<R: FromMessage>(
         }
         // As it would have been forwarded: what was lost on the way is known by its id.
         let same = || decoded::<R>(Bytes::copy_from_slice(&through.message));
-        let answer = dispatch(&services, caller.clone(), same()?).await;
-        let found_none = match &answer {
-            Ok(answer) => R::found_no_link(answer),
-            Err(error) => through.may_be_repeated() && matches!(error, AdminError::Unavailable(_)),
+        let (answer, found_none) = match dispatch(&services, caller.clone(), same()?).await {
+            Ok(answer) => {
+                let (answer, found_none) = begun(answer, R::found_no_link).await;
+                (Ok(answer), found_none)
+            }
+            Err(error) => {
+                let away = matches!(error, AdminError::Unavailable(_));
+                (Err(error), through.may_be_repeated() && away)
+            }
         };
         if !found_none || !has_moved(&services, through).await.unwrap_or(false) {
             return Ok(encoded(answer?));
@@ -161,6 +167,18 @@ async fn through_link<R: FromMessage>(
         sleep(wait).await;
         request = same()?;
     }
+}
+
+/// An answer whose first message is there, and whether that one says that there was no link.
+async fn begun<A: Answer>(
+    answer: A,
+    found_no_link: fn(&A::Message) -> bool,
+) -> (Messages<A::Message>, bool) {
+    let mut messages = answer.messages();
+    let first = messages.next().await;
+    let found_none = matches!(&first, Some(Ok(first)) if found_no_link(first));
+    let all = tokio_stream::iter(first).chain(messages);
+    (Messages::new(all), found_none)
 }
 
 fn decoded<R: FromMessage>(encoded: Bytes) -> Result<R, Status> {
