@@ -81,12 +81,19 @@ pub type Watcher = Arc<dyn Fn(&'static str) + Send + Sync>;
 /// The metadata by which a request says which trace it belongs to, as W3C Trace Context has it.
 pub const TRACEPARENT: &str = "traceparent";
 
+/// What stands before the secret of a session in the metadata by which a request presents it.
+pub const BEARER: &str = "Bearer ";
+
+/// The metadata by which a request presents a session.
+const AUTHORIZATION: &str = "authorization";
+
 /// Where requests go.
 #[derive(Clone)]
 pub struct Channel {
     transport: transport::Channel,
     watcher: Option<Watcher>,
     traceparent: Option<AsciiMetadataValue>,
+    authorization: Option<AsciiMetadataValue>,
 }
 
 impl Channel {
@@ -96,6 +103,7 @@ impl Channel {
             transport,
             watcher: Some(watcher),
             traceparent: None,
+            authorization: None,
         }
     }
 
@@ -108,6 +116,20 @@ impl Channel {
             ..self
         }
     }
+
+    /// Each of its requests presents this session. What no metadata can hold is left out.
+    #[must_use]
+    pub fn presenting(self, session: &str) -> Self {
+        let mut authorization: Option<AsciiMetadataValue> =
+            format!("{BEARER}{session}").parse().ok();
+        if let Some(value) = &mut authorization {
+            value.set_sensitive(true);
+        }
+        Self {
+            authorization,
+            ..self
+        }
+    }
 }
 
 impl From<transport::Channel> for Channel {
@@ -116,6 +138,7 @@ impl From<transport::Channel> for Channel {
             transport,
             watcher: None,
             traceparent: None,
+            authorization: None,
         }
     }
 }
@@ -126,6 +149,7 @@ pub struct Client {
     grpc: Grpc<transport::Channel>,
     watcher: Option<Watcher>,
     traceparent: Option<AsciiMetadataValue>,
+    authorization: Option<AsciiMetadataValue>,
 }
 
 impl fmt::Debug for Client {
@@ -141,11 +165,13 @@ impl Client {
             transport,
             watcher,
             traceparent,
+            authorization,
         } = channel.into();
         Self {
             grpc: Grpc::new(transport),
             watcher,
             traceparent,
+            authorization,
         }
     }
 
@@ -233,6 +259,10 @@ impl Client {
         if let Some(traceparent) = &self.traceparent {
             let metadata = request.metadata_mut();
             metadata.insert(TRACEPARENT, traceparent.clone());
+        }
+        if let Some(authorization) = &self.authorization {
+            let metadata = request.metadata_mut();
+            metadata.insert(AUTHORIZATION, authorization.clone());
         }
         Ok(request)
     }

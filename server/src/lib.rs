@@ -3,6 +3,7 @@
 //! Its folders depend on one another in one direction only: `cli`, `serve` → `fronts` → `admin` →
 //! `access` → `tasks` → `provisioning`, `passwords` → `fleet`, `audit` → `keys` → `repository` →
 //! `config`. A front translates, `admin` holds the use cases, and what is below knows neither.
+//! `login` says who somebody is who presents a password or a session, for the fronts and `admin`.
 //! `peers` are the links to other servers on the repository, to which `admin` forwards.
 //! `watch` tells how the server is, and `serve` alone knows it.
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@ pub mod fleet;
 mod forward;
 pub mod fronts;
 pub mod keys;
+pub mod login;
 pub mod passwords;
 pub mod peers;
 pub mod provisioning;

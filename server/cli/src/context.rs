@@ -16,6 +16,7 @@ use tower::service_fn;
 
 use crate::error::CliError;
 use crate::pending::Pending;
+use crate::session_file::SessionFile;
 use crate::time::now;
 use crate::view::View;
 
@@ -36,14 +37,19 @@ pub(crate) enum Format {
 #[derive(Debug)]
 pub(crate) struct Context {
     socket: PathBuf,
+    /// The server, as the session file names it.
+    server: String,
+    session: SessionFile,
     format: Format,
     pending: Pending,
 }
 
 impl Context {
-    pub(crate) fn new(socket: PathBuf, format: Format) -> Self {
+    pub(crate) fn new(socket: PathBuf, session: SessionFile, format: Format) -> Self {
         Self {
+            server: socket.display().to_string(),
             socket,
+            session,
             format,
             pending: Pending::default(),
         }
@@ -59,12 +65,36 @@ impl Context {
         self.format == Format::Json
     }
 
-    /// A client of one of the server's services, over a connection of its own.
+    /// The server, as the session file names it.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Where the session is kept.
+    pub(crate) fn session(&self) -> &SessionFile {
+        &self.session
+    }
+
+    /// A client of one of the server's services, over a connection of its own. Where there is a
+    /// session at this server, it is presented.
     pub(crate) async fn client<C>(&self, new: fn(Channel) -> C) -> Result<C, CliError> {
+        let channel = self.channel().await?;
+        Ok(new(match self.session.read(&self.server)? {
+            Some(secret) => channel.presenting(&secret),
+            None => channel,
+        }))
+    }
+
+    /// The same, without a session.
+    pub(crate) async fn anonymous<C>(&self, new: fn(Channel) -> C) -> Result<C, CliError> {
+        Ok(new(self.channel().await?))
+    }
+
+    async fn channel(&self) -> Result<Channel, CliError> {
         let transport = connect(&self.socket).await?;
         let channel = Channel::watched(transport, self.pending.watcher());
         let traceparent = std::env::var(TRACEPARENT).ok();
-        Ok(new(channel.within(traceparent.as_deref())))
+        Ok(channel.within(traceparent.as_deref()))
     }
 
     /// Prints a result as the caller asked for it.

@@ -22,6 +22,7 @@ mod gateway;
 mod import;
 mod input;
 mod key;
+mod login;
 mod mapping;
 mod object;
 mod pending;
@@ -33,6 +34,7 @@ mod rotate;
 mod run;
 mod schema;
 mod server;
+mod session_file;
 mod status;
 mod sync;
 mod targets;
@@ -53,6 +55,7 @@ use portcullis_host::self_description::{Section, SelfDescription};
 
 use context::{Context, Format};
 use error::CliError;
+use session_file::SessionFile;
 
 /// Where the server's admin API listens unless its configuration says otherwise.
 const DEFAULT_SOCKET: &str = "/run/portcullis/admin.sock";
@@ -87,6 +90,9 @@ struct GlobalArgs {
         default_value = DEFAULT_SOCKET
     )]
     socket: PathBuf,
+    /// Where the session of `login` is kept; otherwise in ~/.config/portcullis/session
+    #[arg(long, global = true, value_name = "FILE", env = "PORTCULLIS_SESSION")]
+    session: Option<PathBuf>,
     /// How results and errors are printed
     #[arg(long, global = true, value_enum, default_value_t)]
     output: Format,
@@ -97,6 +103,13 @@ enum Command {
     /// Show how the server is: gateways, alarms, calls, tasks, keys, audit log; --check for
     /// monitoring, --wait for scripts
     Status(status::StatusArgs),
+    /// Log in as a user: from then on commands to this server act as that user, and no other
+    Login(login::LoginArgs),
+    /// End the session of `login`
+    Logout,
+    /// Sessions: who is logged in
+    #[command(subcommand)]
+    Session(login::SessionCommand),
     /// Servers: those that are at work on the repository
     #[command(subcommand)]
     Server(server::ServerCommand),
@@ -176,7 +189,8 @@ fn run_with(arguments: Vec<OsString>) -> u8 {
         Ok(cli) => cli,
         Err(error) => return usage(&error, wants_json(&arguments)),
     };
-    let context = Context::new(cli.global.socket, cli.global.output);
+    let session = SessionFile::new(cli.global.session);
+    let context = Context::new(cli.global.socket, session, cli.global.output);
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -205,6 +219,9 @@ fn run_with(arguments: Vec<OsString>) -> u8 {
 async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
         Command::Status(args) => args.run(context).await,
+        Command::Login(args) => args.run(context).await,
+        Command::Logout => login::logout(context).await,
+        Command::Session(command) => command.run(context).await,
         Command::Server(command) => command.run(context).await,
         Command::Gateway(command) => command.run(context).await,
         Command::Fleet(command) => command.run(context).await,

@@ -5,9 +5,9 @@ use std::time::SystemTime;
 use clap::Subcommand;
 use portcullis_proto::admin::v1::users_client::UsersClient;
 use portcullis_proto::admin::v1::{
-    AddUserRequest, CheckAnswerRequest, CheckUserPasswordRequest, ListUsersRequest,
-    RemoveAnswerRequest, RemoveUserRequest, SetAnswerRequest, SetUserPasswordRequest,
-    ShowUserRequest, User,
+    AddUserRequest, CheckAnswerRequest, CheckUserPasswordRequest, GrantToUserRequest,
+    ListUsersRequest, RemoveAnswerRequest, RemoveUserRequest, SetAnswerRequest,
+    SetUserPasswordRequest, ShowUserRequest, User, WithdrawFromUserRequest,
 };
 use serde_json::{Value, json};
 
@@ -70,6 +70,20 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         answer: AnswerSource,
     },
+    /// Give a user a capability, which they have once they have logged in
+    Grant {
+        /// The user
+        name: String,
+        /// security-administrator, administrator, operator or auditor
+        capability: String,
+    },
+    /// Take a capability from a user, in their sessions too
+    Withdraw {
+        /// The user
+        name: String,
+        /// The capability
+        capability: String,
+    },
     /// Forget a user's answer to a question
     RemoveAnswer {
         /// The user
@@ -108,6 +122,14 @@ impl UserCommand {
             Self::RemoveAnswer { name, question } => {
                 let request = RemoveAnswerRequest { name, question };
                 users.remove_answer(request).await?
+            }
+            Self::Grant { name, capability } => {
+                let request = GrantToUserRequest { name, capability };
+                users.grant(request).await?
+            }
+            Self::Withdraw { name, capability } => {
+                let request = WithdrawFromUserRequest { name, capability };
+                users.withdraw(request).await?
             }
             Self::List => return context.print(&list(users).await?),
             Self::Remove { name } => return remove(context, users, name).await,
@@ -177,13 +199,14 @@ fn say_whether(
 
 impl Listed for User {
     const NONE: &'static str = "there is no user: `portcullis user add NAME` adds one";
-    const HEADING: &'static [&'static str] = &["name", "password", "answers"];
+    const HEADING: &'static [&'static str] = &["name", "password", "answers", "may"];
 
     fn row(&self, now: SystemTime) -> Vec<String> {
         vec![
             self.name.clone(),
             password(age(self.password_set_unix_ms, now)),
             self.questions.len().to_string(),
+            self.capabilities.join(", "),
         ]
     }
 }
@@ -196,6 +219,10 @@ impl View for User {
             ("user", Some(self.name.clone())),
             ("password", Some(password(set))),
             ("questions", Some(self.questions.join("\n"))),
+            (
+                "may",
+                Some(self.capabilities.join(", ")).filter(|may| !may.is_empty()),
+            ),
             ("made", time_and_age(self.created_unix_ms, now)),
         ])
     }
@@ -205,6 +232,7 @@ impl View for User {
             "name": self.name,
             "password_set": rfc3339(self.password_set_unix_ms),
             "questions": self.questions,
+            "capabilities": self.capabilities,
             "created": rfc3339(self.created_unix_ms),
         })
     }

@@ -27,6 +27,7 @@ impl Caller {
             subject,
             authentication: Authentication::OtherServer,
             permissions,
+            from: here.from,
             trace: None,
         }
     }

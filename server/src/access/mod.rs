@@ -4,12 +4,14 @@
 //! depends on the front.
 
 mod carried;
+mod peer_facts;
 mod scope;
 
 use portcullis_watch::traces::TraceContext;
 
 use crate::audit::Subject;
 use crate::config::{Capability, CapabilitySet};
+pub use peer_facts::{Address, PeerFacts};
 pub use scope::{Scope, Target};
 
 /// Who makes a request.
@@ -21,6 +23,8 @@ pub struct Caller {
     pub authentication: Authentication,
     /// What they may do.
     pub permissions: Vec<Permission>,
+    /// From where the request comes.
+    pub from: PeerFacts,
     /// The trace that the request belongs to, as they say; nothing depends on it.
     pub trace: Option<TraceContext>,
 }
@@ -30,6 +34,8 @@ pub struct Caller {
 pub enum Authentication {
     /// The kernel vouches for the process at the other end of a Unix socket.
     UnixPeer,
+    /// They have logged in, and presented their session.
+    Session,
     /// Another server on the same repository vouches for them.
     OtherServer,
     /// It does not know.
@@ -60,6 +66,7 @@ impl Caller {
             subject,
             authentication,
             permissions: permissions.collect(),
+            from: PeerFacts::default(),
             trace: None,
         }
     }

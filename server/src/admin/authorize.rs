@@ -20,7 +20,7 @@ pub(crate) async fn admit(
     shown: &Shown,
 ) -> Result<(), AdminError> {
     let held = caller.held();
-    if method.who.meets(held) {
+    if method.open || method.who.meets(held) {
         return Ok(());
     }
     let Method { name, who, .. } = method;
@@ -30,6 +30,10 @@ pub(crate) async fn admit(
         Some(_) => held.to_string(),
     };
     let message = match caller.authentication {
+        Authentication::Session => format!(
+            "{subject} may not call {name}: it needs {} {who}, and this user has {has}; `portcullis user grant` gives them",
+            one_of(who)
+        ),
         Authentication::UnixPeer | Authentication::OtherServer => format!(
             "user {subject} may not call {name}: it needs {} {who}, and this user has {has}; [capabilities] of the server's configuration gives them",
             one_of(who)
@@ -55,6 +59,9 @@ pub(super) async fn authorize(
     shown: &Shown,
 ) -> Result<(), AdminError> {
     admit(services, caller, method, shown).await?;
+    if method.open {
+        return Ok(());
+    }
     let Method { name, who, .. } = method;
     let repository = &services.repository;
     let Some(target) = caller.not_covered(who, targets, repository).await? else {
@@ -84,6 +91,33 @@ pub(crate) async fn refuse_unknown(services: &Services, caller: &Caller) -> Admi
 }
 
 impl Context {
+    /// Whether the caller may do what gives them the password of `user`, and so all that this user
+    /// may do: they hold all of it themselves. A user who is not there may do nothing.
+    ///
+    /// # Errors
+    /// [`AdminError::Refused`], which is in the audit log then.
+    pub(super) async fn may_become(&self, method: Method, user: &str) -> Result<(), AdminError> {
+        let (caller, services) = (&self.caller, &*self.services);
+        let repository = &services.repository;
+        let held = repository.administrators().held_by(user).await?;
+        for wanted in held.unwrap_or_default().iter() {
+            let who = CapabilitySet::of(&[wanted]);
+            let targets = [Target::Server];
+            let missing = caller.not_covered(who, &targets, repository).await?;
+            if missing.is_some() {
+                let reason = format!("user {user} holds {wanted}; has {}", caller.held());
+                let message = format!(
+                    "user {user} holds the capability {wanted}, which {} does not: whoever has it may do this, or takes it from the user first (`portcullis user withdraw {user} {wanted}`)",
+                    caller.subject
+                );
+                let shown = Shown::default();
+                let what = (method.name, &shown);
+                return Err(refuse(services, caller, what, &reason, message).await);
+            }
+        }
+        Ok(())
+    }
+
     /// The user whose password `method` is to use, where it names one, and provided that the caller
     /// may have it used. Whoever may put anybody's password on an account of their choice can guess
     /// it there.
@@ -107,6 +141,7 @@ impl Context {
             .not_covered(who, &[Target::Server], repository)
             .await?;
         if missing.is_none() {
+            self.may_become(method, user).await?;
             return Ok(Some(user));
         }
         let (subject, held) = (&caller.subject, caller.held());
@@ -157,7 +192,8 @@ const fn one_of(who: CapabilitySet) -> &'static str {
     }
 }
 
-async fn refuse(
+/// Writes into the audit log what was refused, and why, and gives the caller `message`.
+pub(super) async fn refuse(
     services: &Services,
     caller: &Caller,
     (action, shown): (&str, &Shown),

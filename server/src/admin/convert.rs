@@ -5,6 +5,7 @@ use portcullis_common::rotation::{GatewayKeyInfo, Standing, UnixMillis};
 use portcullis_proto::admin::v1 as proto;
 
 use super::holders::Holder;
+use crate::config::CapabilitySet;
 use crate::fleet::{LinkStatus, Outlook, Progress, PushEnd, SyncState};
 use crate::repository::{
     Alarm, Gateway, GatewayKeyRow, PasswordPolicy, Reach, Resource, ServerKeyRow, User,
@@ -210,13 +211,20 @@ pub(super) fn resource(resource: Resource) -> proto::Resource {
 }
 
 /// A user: never the password, nor any answer.
-pub(super) fn user(user: User) -> proto::User {
+pub(super) fn user(user: User, held: CapabilitySet) -> proto::User {
     proto::User {
         name: user.name,
         created_unix_ms: millis(user.created),
         password_set_unix_ms: some_millis(user.password_set),
         questions: user.questions,
+        capabilities: names(held),
     }
+}
+
+/// Capabilities by their names.
+pub(super) fn names(held: CapabilitySet) -> Vec<String> {
+    let names = held.iter().map(|one| one.name().to_owned());
+    names.collect()
 }
 
 /// The password policy.

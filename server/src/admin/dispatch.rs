@@ -86,7 +86,13 @@ pub(crate) async fn dispatch<R: Request>(
 }
 
 /// Waits until every server goes by what was withdrawn.
-async fn seen_elsewhere(services: &Services, withdraws: Withdraws) -> Result<(), AdminError> {
+///
+/// # Errors
+/// [`AdminError::Unavailable`]: it is withdrawn all the same.
+pub(super) async fn seen_elsewhere(
+    services: &Services,
+    withdraws: Withdraws,
+) -> Result<(), AdminError> {
     let again = match withdraws {
         Withdraws::Nothing => return Ok(()),
         Withdraws::Again => "run the same command again to wait on",

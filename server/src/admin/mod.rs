@@ -21,6 +21,7 @@ mod gateway_log;
 mod gateways;
 mod holders;
 mod keys;
+mod log_ins;
 mod names;
 mod policy;
 mod queue;
@@ -58,6 +59,7 @@ pub(crate) fn offer_all(front: &mut impl Front) {
     gateway_life::offer(front);
     gateway_log::offer(front);
     keys::offer(front);
+    log_ins::offer(front);
     policy::offer(front);
     queue::offer(front);
     resources::offer(front);

@@ -88,6 +88,8 @@ pub(crate) struct Method {
     pub(crate) name: &'static str,
     /// One of these is enough.
     pub(crate) who: CapabilitySet,
+    /// Whether it is open to everybody: by it people get in, and look at what is theirs.
+    pub(crate) open: bool,
     pub(crate) plan: Plan,
 }
 
@@ -119,9 +121,23 @@ pub(super) const fn own(name: &'static str, who: &[Capability]) -> Method {
     method(name, who, Plan::Own)
 }
 
+/// It is open to everybody: it finds out by itself who asks, and what is theirs.
+pub(super) const fn open(name: &'static str, plan: Plan) -> Method {
+    Method {
+        open: true,
+        ..method(name, &[], plan)
+    }
+}
+
 const fn method(name: &'static str, who: &[Capability], plan: Plan) -> Method {
     let who = CapabilitySet::of(who);
-    Method { name, who, plan }
+    let open = false;
+    Method {
+        name,
+        who,
+        open,
+        plan,
+    }
 }
 
 /// What a request is about: what a permission has to cover, and what the audit log shows.

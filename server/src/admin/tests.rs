@@ -11,7 +11,7 @@ use std::sync::Arc;
 use portcullis_proto::admin::v1 as proto;
 
 use super::*;
-use crate::access::{Authentication, Caller, Permission, Scope};
+use crate::access::{Authentication, Caller, PeerFacts, Permission, Scope};
 use crate::audit::{AuditLog, Subject};
 use crate::config::{CapabilitySet, Config};
 use crate::fleet::{Fleet, Settings};
@@ -91,6 +91,7 @@ fn ada(capability: Capability, scope: Scope) -> Caller {
         permissions: vec![Permission { capability, scope }],
         subject: Subject::written("ada"),
         authentication: Authentication::UnixPeer,
+        from: PeerFacts::default(),
         trace: None,
     }
 }

@@ -9,8 +9,9 @@ use super::context::Context;
 use super::convert;
 use super::error::AdminError;
 use super::names;
-use super::request::{About, Front, Method, Request, change, read};
-use crate::config::Capability::{self, Administrator, Auditor, Operator};
+use super::request::{About, Front, Method, Request, Withdraws, change, read};
+use crate::config::Capability::{self, Administrator, Auditor, Operator, SecurityAdministrator};
+use crate::config::CapabilitySet;
 use crate::passwords::users;
 use crate::repository::AuditFields;
 
@@ -31,6 +32,8 @@ pub(super) fn offer(front: &mut impl Front) {
     front.offer::<proto::SetAnswerRequest>();
     front.offer::<proto::CheckAnswerRequest>();
     front.offer::<proto::RemoveAnswerRequest>();
+    front.offer::<proto::GrantToUserRequest>();
+    front.offer::<proto::WithdrawFromUserRequest>();
 }
 
 impl Request for proto::AddUserRequest {
@@ -48,7 +51,7 @@ impl Request for proto::AddUserRequest {
         let users = context.services.repository.users();
         let user = users.add(&name, clock::now()).await?;
         tracing::info!(user = name, "added a user");
-        Ok(convert::user(user))
+        Ok(convert::user(user, CapabilitySet::default()))
     }
 }
 
@@ -71,10 +74,14 @@ impl Request for proto::ListUsersRequest {
         let mut found = users.list(&self.after, limit + 1).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
-        Ok(proto::ListUsersResponse {
-            users: found.into_iter().map(convert::user).collect(),
-            more,
-        })
+        let administrators = context.services.repository.administrators();
+        let mut users = Vec::with_capacity(found.len());
+        for user in found {
+            // One that was changed by hand gives nothing, and hides nobody.
+            let held = administrators.held_by(&user.name).await.ok().flatten();
+            users.push(convert::user(user, held.unwrap_or_default()));
+        }
+        Ok(proto::ListUsersResponse { users, more })
     }
 }
 
@@ -101,6 +108,10 @@ impl Request for proto::RemoveUserRequest {
         about(&self.name)
     }
 
+    fn withdraws(&self) -> Withdraws {
+        Withdraws::Again
+    }
+
     async fn run(self, context: &Context) -> Result<proto::RemoveUserResponse, AdminError> {
         context
             .services
@@ -124,6 +135,7 @@ impl Request for proto::SetUserPasswordRequest {
 
     async fn run(self, context: &Context) -> Result<proto::User, AdminError> {
         let password = password(self.password)?;
+        context.may_become(Self::METHOD, &self.name).await?;
         users::set_password(&context.services.repository, &self.name, password).await?;
         tracing::info!(user = self.name, "a user has a new password");
         shown(context, &self.name).await
@@ -141,6 +153,7 @@ impl Request for proto::CheckUserPasswordRequest {
 
     async fn run(self, context: &Context) -> Result<proto::CheckResponse, AdminError> {
         let password = password(self.password)?;
+        context.may_become(Self::METHOD, &self.name).await?;
         let repository = &context.services.repository;
         let matches = users::check_password(repository, &self.name, &password).await?;
         if !matches {
@@ -213,6 +226,56 @@ impl Request for proto::RemoveAnswerRequest {
     }
 }
 
+/// Who gives rights may have all of them: only those who may do it with keys do it.
+impl Request for proto::GrantToUserRequest {
+    type Answer = proto::User;
+
+    const METHOD: Method = change("Users/Grant", &[SecurityAdministrator]);
+
+    fn about(&self) -> About {
+        about(&self.name).shown_with(&format!(", {}", self.capability))
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::User, AdminError> {
+        let capability = capability(&self.capability)?;
+        let administrators = context.services.repository.administrators();
+        if administrators.set(&self.name, capability, true).await? {
+            tracing::info!(user = self.name, %capability, "a user has another capability");
+        }
+        shown(context, &self.name).await
+    }
+}
+
+impl Request for proto::WithdrawFromUserRequest {
+    type Answer = proto::User;
+
+    const METHOD: Method = change("Users/Withdraw", &[SecurityAdministrator]);
+
+    fn about(&self) -> About {
+        about(&self.name).shown_with(&format!(", {}", self.capability))
+    }
+
+    fn withdraws(&self) -> Withdraws {
+        Withdraws::Again
+    }
+
+    async fn run(self, context: &Context) -> Result<proto::User, AdminError> {
+        let capability = capability(&self.capability)?;
+        let administrators = context.services.repository.administrators();
+        if administrators.set(&self.name, capability, false).await? {
+            tracing::info!(user = self.name, %capability, "a user lost a capability");
+        }
+        shown(context, &self.name).await
+    }
+}
+
+fn capability(name: &str) -> Result<Capability, AdminError> {
+    let found = Capability::ALL.into_iter().find(|one| one.name() == name);
+    found.ok_or_else(|| {
+        AdminError::Malformed(format!("a capability is one of {}", CapabilitySet::ALL))
+    })
+}
+
 /// A user: people belong to no resource and to no gateway.
 fn about(name: &str) -> About {
     About::server(format!("user {name}")).with(AuditFields::user(name))
@@ -221,7 +284,9 @@ fn about(name: &str) -> About {
 async fn shown(context: &Context, name: &str) -> Result<proto::User, AdminError> {
     let user = context.services.repository.users().find(name).await?;
     let user = user.ok_or_else(|| AdminError::no_such("user", name))?;
-    Ok(convert::user(user))
+    let administrators = context.services.repository.administrators();
+    let held = administrators.held_by(name).await?.unwrap_or_default();
+    Ok(convert::user(user, held))
 }
 
 /// The bytes of a secret, moved rather than copied.

@@ -11,7 +11,11 @@ const MAX_FIELD: usize = 256;
 /// Characters of a detail at most.
 const MAX_DETAIL: usize = 1_000;
 
-/// Who did it: `alice (1001)`, `uid 1001` where the system knows no name, or `server`.
+/// What stands before the name of a user of the identity system. No name on a host holds a blank.
+const LOGGED_IN: &str = "user ";
+
+/// Who did it: `alice (1001)`, `uid 1001` where the system knows no name, `user ada` who has logged
+/// in, or `server`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subject {
     text: String,
@@ -27,6 +31,19 @@ impl Subject {
         );
         let uid = Some(uid);
         Self { text, uid }
+    }
+
+    /// A user of the identity system who has logged in.
+    pub fn logged_in(user: &str) -> Self {
+        Self::written(&format!("{LOGGED_IN}{user}"))
+    }
+
+    /// The user of the identity system; `None`: it is somebody else.
+    pub fn identity(&self) -> Option<&str> {
+        match self.uid {
+            Some(_) => None,
+            None => self.text.strip_prefix(LOGGED_IN),
+        }
     }
 
     /// Whether both are one user, also where the system did not know the name of one of them. On
@@ -65,7 +82,8 @@ impl Subject {
     fn name(&self) -> Option<&str> {
         match self.uid {
             Some(uid) => self.text.strip_suffix(&format!(" ({uid})")),
-            None => Some(&self.text),
+            // One person may well have the same name here and there.
+            None => Some(self.identity().unwrap_or(&self.text)),
         }
     }
 

@@ -4,7 +4,7 @@
 //! Few are computed at once and few may wait, whoever asks: neither memory nor processors can be
 //! exhausted by asking.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rand::RngExt;
 use scrypt::Params;
@@ -26,13 +26,17 @@ const MAX_MEMORY: u64 = 64 << 20;
 const AT_ONCE: usize = 2;
 /// Computed and waiting; one more is refused.
 const MAX_PENDING: usize = 64;
+/// The same of log-ins. They have a budget of their own: whoever guesses passwords keeps nobody
+/// else from a digest.
+const LOG_INS_AT_ONCE: usize = 1;
+const MAX_LOG_INS_PENDING: usize = 16;
 
 /// Why there is no digest. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
     /// Too many were asked for at once.
     #[error(
-        "{MAX_PENDING} passwords or answers are being checked already, which is the limit: nothing was changed; try again in a moment"
+        "as many passwords or answers are being checked already as may be at once: nothing was changed; try again in a moment"
     )]
     Busy,
     /// What is stored is no digest of this program's.
@@ -201,7 +205,25 @@ pub async fn digests(
     recipe: Recipe,
     secrets: Vec<Zeroizing<Vec<u8>>>,
 ) -> Result<Vec<Digest>, DigestError> {
-    let turn = Turn::wait().await?;
+    in_turn(&ANYBODY, recipe, secrets).await
+}
+
+/// The digest of a password by which somebody logs in. Takes its turn among log-ins alone.
+///
+/// # Errors
+/// [`DigestError`].
+pub async fn digest_of_log_in(recipe: Recipe, password: &[u8]) -> Result<Digest, DigestError> {
+    let secrets = vec![Zeroizing::new(password.to_vec())];
+    let digests = in_turn(&LOG_INS, recipe, secrets).await?;
+    digests.into_iter().next().ok_or(DigestError::Malformed)
+}
+
+async fn in_turn(
+    queue: &'static LazyLock<Queue>,
+    recipe: Recipe,
+    secrets: Vec<Zeroizing<Vec<u8>>>,
+) -> Result<Vec<Digest>, DigestError> {
+    let turn = queue.turn().await?;
     let work = move || {
         // Held until the work is done, also where nobody waits for it any more.
         let _turn = turn;
@@ -232,19 +254,33 @@ struct Turn {
     _pending: OwnedSemaphorePermit,
 }
 
-impl Turn {
-    async fn wait() -> Result<Self, DigestError> {
-        static PENDING: std::sync::OnceLock<[Arc<Semaphore>; 2]> = std::sync::OnceLock::new();
-        let [pending, running] =
-            PENDING.get_or_init(|| [MAX_PENDING, AT_ONCE].map(|n| Arc::new(Semaphore::new(n))));
-        let pending = Arc::clone(pending)
+/// Who waits for a digest, and whose is being computed.
+struct Queue {
+    pending: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+}
+
+static ANYBODY: LazyLock<Queue> = LazyLock::new(|| Queue::new(MAX_PENDING, AT_ONCE));
+static LOG_INS: LazyLock<Queue> =
+    LazyLock::new(|| Queue::new(MAX_LOG_INS_PENDING, LOG_INS_AT_ONCE));
+
+impl Queue {
+    fn new(pending: usize, running: usize) -> Self {
+        Self {
+            pending: Arc::new(Semaphore::new(pending)),
+            running: Arc::new(Semaphore::new(running)),
+        }
+    }
+
+    async fn turn(&self) -> Result<Turn, DigestError> {
+        let pending = Arc::clone(&self.pending)
             .try_acquire_owned()
             .map_err(|_| DigestError::Busy)?;
-        let running = Arc::clone(running)
+        let running = Arc::clone(&self.running)
             .acquire_owned()
             .await
             .map_err(|_| DigestError::Stopping)?;
-        Ok(Self {
+        Ok(Turn {
             _running: running,
             _pending: pending,
         })

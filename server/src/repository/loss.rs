@@ -6,7 +6,7 @@ use super::authority::{GATEWAYS, QUEUED_CALLS};
 use super::columns::to_sql_millis;
 use super::meta;
 use super::sql::params;
-use super::{ProtectedType, Repository, RepositoryError, approvals, sealed_values};
+use super::{ProtectedType, Repository, RepositoryError, approvals, sealed_values, sessions};
 
 /// Why a call is held.
 const HELD: &str = "it was held when the repository went back in time: it may have been carried out since, or withdrawn; look at the object, then settle it (`portcullis call resolve`), or make it again (`portcullis call retry`)";
@@ -25,7 +25,7 @@ pub struct Loss {
 impl Repository {
     /// Goes on from a state that is older than what happened. What was to happen then may have
     /// happened, and what was open may have been used or closed: waiting calls are held for
-    /// somebody to decide, tokens and approvals are void, and pairing is closed.
+    /// somebody to decide, tokens, approvals and sessions are void, and pairing is closed.
     ///
     /// # Errors
     /// [`RepositoryError`]: nothing was changed.
@@ -59,6 +59,7 @@ impl Repository {
                 guarded.settle(tx)?;
                 sealed_values::remove_of_kind(tx, ProtectedType::EnrolmentKey)?;
                 approvals::forget_all(tx, &authority)?;
+                sessions::end_all(tx, &authority)?;
                 meta::clear_went_back(tx)?;
                 Ok(Loss {
                     generation: meta::raise_generation(tx)?,

@@ -20,6 +20,7 @@
 //! below. Where it has secrets, its variant in `protected_type.rs` too; where it decides, its table
 //! in `authority/tables.rs`.
 
+mod administrators;
 mod alarms;
 mod approvals;
 mod audit;
@@ -46,6 +47,7 @@ mod instance;
 mod left;
 mod lineage;
 mod links;
+mod lockouts;
 mod loss;
 mod meta;
 mod observer;
@@ -71,6 +73,7 @@ mod sealed_values;
 mod sealer;
 mod server_keys;
 mod servers;
+mod sessions;
 mod spent_tokens;
 mod sql;
 mod sqlite;
@@ -112,8 +115,10 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0028_servers_hold.sql"),
     include_str!("schema/0029_links_up.sql"),
     include_str!("schema/0030_pushes.sql"),
+    include_str!("schema/0037_login.sql"),
 ];
 
+pub use administrators::Administrators;
 pub use alarms::{Acknowledgement, Alarm, AlarmKind, Closed, NewAlarm};
 pub use approvals::{Asked, NewApproval, StoredApproval, StoredApprovals};
 pub use audit::{
@@ -139,6 +144,7 @@ pub use import::{ImportedGatewayKey, ImportedServerKey, KeyImport};
 pub use instance::InstanceId;
 pub use lineage::Lineage;
 pub use links::{Grant, HeldLink, LinkPlace};
+pub use lockouts::{Count, Counted, LogInFailures};
 pub use loss::Loss;
 pub use meta::Meta;
 pub use observer::{Fate, Moment, WriteObserver};
@@ -162,6 +168,7 @@ pub use sealed_values::{Opened, Resealed, SealedCount, SealedValue, SealedValues
 pub use sealer::{OpenError, Place, Sealer};
 pub use server_keys::{DependentValues, ServerKeyRow, ServerKeys};
 pub use servers::{Beat, Fencing, Load, NewServer, NotDrained, Served, ServerRow, ServerRows};
+pub use sessions::{NewSession, Session, Sessions};
 pub use spent_tokens::SpentToken;
 #[cfg(test)]
 pub(crate) use sqlite::testing::{literal, tamper};

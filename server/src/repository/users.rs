@@ -6,7 +6,10 @@ use zeroize::Zeroizing;
 use super::columns::{from_sql_millis, to_sql_millis};
 use super::password_history::{self, HistoryEntry, HistoryOwner};
 use super::sql::{Row, Tx, params};
-use super::{Place, ProtectedType, Repository, RepositoryError, sealed_values};
+use super::{
+    Place, ProtectedType, Repository, RepositoryError, administrators, meta, sealed_values,
+    sessions,
+};
 
 /// A person of the identity system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,11 +103,12 @@ impl Users<'_> {
             .await
     }
 
-    /// Removes one, with password, answers and history.
+    /// Removes one, with password, answers and history, rights and sessions.
     ///
     /// # Errors
     /// [`RepositoryError::NotFound`] where there is none of that name.
     pub async fn remove(&self, name: &str) -> Result<(), RepositoryError> {
+        let authority = self.repository.database.authority()?;
         let name = name.to_owned();
         self.repository
             .database
@@ -119,7 +123,9 @@ impl Users<'_> {
                 ] {
                     sealed_values::remove_of_owner(tx, kind, name.as_bytes())?;
                 }
-                Ok(())
+                administrators::forget(tx, &authority, &name)?;
+                sessions::end_of_user(tx, &authority, &name)?;
+                meta::raise_authority(tx).map(drop)
             })
             .await
     }
@@ -253,7 +259,7 @@ fn find(tx: &mut Tx<'_>, name: &str) -> Result<Option<User>, RepositoryError> {
     )
 }
 
-fn require(tx: &mut Tx<'_>, name: &str) -> Result<(), RepositoryError> {
+pub(super) fn require(tx: &mut Tx<'_>, name: &str) -> Result<(), RepositoryError> {
     find(tx, name)?.map(drop).ok_or_else(|| not_found(name))
 }
 

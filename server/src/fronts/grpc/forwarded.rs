@@ -10,6 +10,9 @@ use super::errors::kinded;
 use super::identity::{Identities, Peer};
 use super::methods::{Methods, Origin, Serve};
 use crate::access::Caller;
+use crate::admin::AdminError;
+use crate::audit::Subject;
+use crate::login::known_here;
 use crate::peers::{Answers, Forwarded, is_moved};
 use crate::services::Services;
 
@@ -55,7 +58,13 @@ impl Answers for ForwardedRequests {
                 uid: Some(uid),
                 gid: None,
             });
-            let here = identities.caller(peer).await;
+            let told = Subject::told(&subject.name, subject.uid);
+            let here = match told.identity() {
+                Some(user) => known_here(&services.repository, user)
+                    .await
+                    .map_err(AdminError::from)?,
+                None => identities.caller(peer).await,
+            };
             let mut caller = Caller::of_peer(&subject, here);
             caller.trace = traceparent.parse().ok();
             let from = Origin {

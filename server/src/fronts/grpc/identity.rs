@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 
-use crate::access::{Authentication, Caller};
+use crate::access::{Address, Authentication, Caller, PeerFacts};
 use crate::audit::Subject;
 use crate::config::{CapabilitySet, Live};
 
@@ -75,7 +75,13 @@ impl Identities {
             capabilities.held_by(uid, &groups)
         };
         let subject = Subject::user(uid, name.as_deref());
-        let caller = Caller::everywhere(subject, Authentication::UnixPeer, held);
+        let caller = Caller {
+            from: PeerFacts {
+                address: Address::Host(uid),
+                owner: uid == 0 || uid == self.own,
+            },
+            ..Caller::everywhere(subject, Authentication::UnixPeer, held)
+        };
         let mut remembered = self.lock();
         if remembered.len() >= MAX_REMEMBERED {
             remembered.clear();

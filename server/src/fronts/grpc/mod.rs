@@ -9,6 +9,7 @@ mod forwarded;
 mod identity;
 mod methods;
 mod router;
+mod session;
 mod socket;
 mod standard;
 

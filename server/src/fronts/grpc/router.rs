@@ -20,6 +20,7 @@ use super::budget::{Budget, Held, MAX_OF_USER};
 use super::errors::kinded;
 use super::identity::{Identities, Peer};
 use super::methods::{Methods, NOT_ONE_MESSAGE, Origin, Serve};
+use super::session;
 use super::standard::{self, Standard};
 use crate::admin::{Plan, Shown, admit, refuse_unknown};
 use crate::services::Services;
@@ -63,8 +64,11 @@ impl Router {
         }
         let peer = request.extensions().get::<Peer>().copied();
         let mut caller = self.identities.caller(peer).await;
-        caller.trace = traced(&request);
         let services = self.services;
+        if let Some(bearer) = bearer(&request) {
+            caller = session::caller(&services, &caller, bearer).await?;
+        }
+        caller.trace = traced(&request);
         let Some(endpoint) = self.methods.find(request.uri().path()) else {
             return Err(refuse_unknown(&services, &caller).await.into());
         };
@@ -141,6 +145,13 @@ impl Router {
     pub(super) fn budget(&self) -> &Budget {
         &self.budget
     }
+}
+
+/// The session that is presented, where one is. What is no text is none that counts.
+fn bearer(request: &Request<Body>) -> Option<&str> {
+    let value = request.headers().get(http::header::AUTHORIZATION)?;
+    let text = value.to_str().unwrap_or_default();
+    Some(text.strip_prefix(grpc::BEARER).unwrap_or_default())
 }
 
 /// The trace that a request belongs to, where its metadata say so.

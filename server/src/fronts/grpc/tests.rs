@@ -7,6 +7,7 @@ mod cost;
 mod framing;
 mod gateways;
 mod key_status;
+mod log_in;
 mod passwords;
 mod standard;
 mod tasks;

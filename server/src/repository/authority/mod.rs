@@ -33,8 +33,8 @@ pub(super) use gathering::{begin_to_gather, changes, undone_if_failed};
 pub use sum::{RowFault, RowsCheck, RowsSum};
 pub(super) use sum::{base, fold};
 pub(super) use tables::{
-    APPROVALS, GATEWAY_JOURNALS, GATEWAY_KEYS, GATEWAYS, PASSWORD_POLICY, QUEUED_CALLS, RESOURCES,
-    SERVER_KEYS, TABLES, TASKS, Table,
+    ADMINISTRATORS, APPROVALS, GATEWAY_JOURNALS, GATEWAY_KEYS, GATEWAYS, PASSWORD_POLICY,
+    QUEUED_CALLS, RESOURCES, SERVER_KEYS, SESSIONS, TABLES, TASKS, Table,
 };
 
 /// Bytes of the authority key.

@@ -154,8 +154,26 @@ pub(in crate::repository) const APPROVALS: Table = Table {
     children: &[],
 };
 
+pub(in crate::repository) const ADMINISTRATORS: Table = Table {
+    name: "administrators",
+    kind: "user's rights",
+    columns: "user_name, capabilities",
+    width: 2,
+    key: "user_name",
+    children: &[],
+};
+
+pub(in crate::repository) const SESSIONS: Table = Table {
+    name: "sessions",
+    kind: "session",
+    columns: "id, digest, user_name, application, made_ms, used_ms, idle_ms, absolute_ms, address, method, superseded_by",
+    width: 11,
+    key: "id",
+    children: &[],
+};
+
 /// All of them.
-pub(in crate::repository) const TABLES: [&Table; 9] = [
+pub(in crate::repository) const TABLES: [&Table; 11] = [
     &GATEWAYS,
     &RESOURCES,
     &TASKS,
@@ -165,6 +183,8 @@ pub(in crate::repository) const TABLES: [&Table; 9] = [
     &QUEUED_CALLS,
     &GATEWAY_JOURNALS,
     &APPROVALS,
+    &ADMINISTRATORS,
+    &SESSIONS,
 ];
 
 impl Table {

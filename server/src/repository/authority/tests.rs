@@ -10,13 +10,14 @@ use rand::{RngExt, SeedableRng};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::repository::on_postgres;
+use crate::config::Capability;
 use crate::repository::tests::{Fixture, NOW, moved, registration, rotate};
 use crate::repository::{
     AUDIT_MAC_LEN, AuditEntry, AuditTip, GatewayChange, LogEnd, LostSettings, Moved, NewApproval,
     NewQueuedCall, NewTask, PasswordPolicy, PayloadError, Reach, Repository, Resource, RowsCheck,
     SeenJournal, Written, tamper,
 };
+use crate::repository::{on_postgres, sessions};
 
 /// A repository with rows in every table that decides, and an audit entry that knows them.
 struct Site {
@@ -103,6 +104,12 @@ impl Site {
         let asked = site.repository().approvals();
         let asked = asked.ask(approval, |_| false, (8, 8));
         asked.await.unwrap();
+        site.repository().users().add("ada", NOW).await.unwrap();
+        let administrators = site.repository().administrators();
+        let given = administrators.set("ada", Capability::Auditor, true);
+        assert!(given.await.unwrap());
+        let session = sessions::tests::new("se-1", "ada");
+        site.repository().sessions().begin(session).await.unwrap();
         site
     }
 
