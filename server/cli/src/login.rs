@@ -13,12 +13,16 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::input::prompt::PasswordSource;
+use crate::login_setup::SetupCommand;
 use crate::time::{age, rfc3339, rough, time_and_age};
 use crate::view::{Listed, View, facts};
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Example:\n  portcullis login --user ada")]
 pub(crate) struct LoginArgs {
+    #[command(subcommand)]
+    setup: Option<SetupCommand>,
     /// The user; otherwise one of the name that you have on this host
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
@@ -46,6 +50,9 @@ pub(crate) enum SessionCommand {
 
 impl LoginArgs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        if let Some(setup) = self.setup {
+            return setup.run(context).await;
+        }
         // Connected before any prompt: nobody types a password for a server that is not there.
         let mut client = context.anonymous(LoginClient::new).await?;
         let own = || std::env::var("USER").ok().filter(|name| !name.is_empty());

@@ -23,6 +23,7 @@ mod import;
 mod input;
 mod key;
 mod login;
+mod login_setup;
 mod mapping;
 mod object;
 mod pending;

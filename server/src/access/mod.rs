@@ -11,7 +11,7 @@ use portcullis_watch::traces::TraceContext;
 
 use crate::audit::Subject;
 use crate::config::{Capability, CapabilitySet};
-pub use peer_facts::{Address, PeerFacts};
+pub use peer_facts::{Address, PeerFacts, TlsFacts};
 pub use scope::{Scope, Target};
 
 /// Who makes a request.

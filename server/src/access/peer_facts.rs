@@ -11,6 +11,17 @@ pub struct PeerFacts {
     pub address: Address,
     /// Whether it is root on this host, or the server's own user: nobody locks that one out.
     pub owner: bool,
+    /// What is known of TLS; `None`: there is none.
+    pub tls: Option<TlsFacts>,
+}
+
+/// What a TLS connection shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The name that the client asked for.
+    pub server_name: Option<String>,
+    /// Whether it proved a certificate of the authority for people.
+    pub certificate: bool,
 }
 
 /// From where a connection comes.

@@ -16,7 +16,7 @@ use crate::access::{Caller, Target};
 use crate::audit::{Draft, Outcome};
 use crate::config::Capability::{self, Administrator, SecurityAdministrator};
 use crate::config::CapabilitySet;
-use crate::login::application::Application;
+use crate::login::application::{API, Application, applications};
 use crate::login::limits::{Limits, Times};
 use crate::login::{Attempt, LoggedIn, NotLoggedIn, Refusal, Why, log_in, log_out};
 use crate::repository::{AuditFields, Session};
@@ -47,11 +47,9 @@ impl Request for proto::LogInRequest {
     async fn run(self, context: &Context) -> Result<proto::LogInResponse, AdminError> {
         let name = names::user(&self.user)?;
         let password = password(self.password)?;
-        let application = Application::named(&self.application).ok_or_else(|| {
-            AdminError::NotFound("there is no such application to log in to".to_owned())
-        })?;
         context.services.audit.ready().await?;
         let repository = &context.services.repository;
+        let application = application(context, &self.application).await?;
         let attempt = Attempt {
             application: &application,
             user: name,
@@ -64,12 +62,17 @@ impl Request for proto::LogInRequest {
                 let session = &logged_in.session;
                 let detail = format!("{}; session {session}", logged_in.trail);
                 note(context, there.then_some(name), Outcome::Done, &detail).await;
+                if application.single_session {
+                    seen_elsewhere(&context.services, Withdraws::Again).await?;
+                }
                 answer(context, logged_in).await
             }
             Err(NotLoggedIn { why, trail }) => {
                 let outcome = match why {
                     Why::Repository(_) => Outcome::Failed,
-                    Why::Wrong | Why::Wait(_) | Why::Unavailable => Outcome::Refused,
+                    Why::Wrong | Why::Wait(_) | Why::Disabled { .. } | Why::Unavailable => {
+                        Outcome::Refused
+                    }
                 };
                 let detail = match trail.as_str() {
                     "" => why.to_string(),
@@ -80,6 +83,15 @@ impl Request for proto::LogInRequest {
             }
         }
     }
+}
+
+/// The application of this name; empty: that of programs and of the command.
+async fn application(context: &Context, name: &str) -> Result<Application, AdminError> {
+    let rows = context.services.repository.login_setup().read().await?;
+    let name = if name.is_empty() { API } else { name };
+    let found = applications(&rows)?.remove(name);
+    found
+        .ok_or_else(|| AdminError::NotFound("there is no such application to log in to".to_owned()))
 }
 
 async fn answer(context: &Context, in_: LoggedIn) -> Result<proto::LogInResponse, AdminError> {
@@ -263,6 +275,7 @@ impl From<Why> for AdminError {
         match why {
             Why::Wrong => Self::Refused(why.to_string()),
             Why::Wait(_) => Self::Exhausted(why.to_string()),
+            Why::Disabled { .. } => Self::Precondition(why.to_string()),
             Why::Unavailable => Self::Unavailable(why.to_string()),
             Why::Repository(error) => error.into(),
         }

@@ -22,6 +22,7 @@ mod gateways;
 mod holders;
 mod keys;
 mod log_ins;
+mod login_setup;
 mod names;
 mod policy;
 mod queue;
@@ -60,6 +61,7 @@ pub(crate) fn offer_all(front: &mut impl Front) {
     gateway_log::offer(front);
     keys::offer(front);
     log_ins::offer(front);
+    login_setup::offer(front);
     policy::offer(front);
     queue::offer(front);
     resources::offer(front);

@@ -1,12 +1,14 @@
 //! One try to log in, from the counts of those that failed to a session.
 
 use portcullis_common::rotation::UnixMillis;
+use portcullis_host::clock;
 
 use super::application::{Application, Kind};
 use super::flags::{ModuleResult, Progress, agreed};
 use super::limits::Limits;
 use super::lockout::{Failures, KNOWN_FOR, OF_ADDRESS, OF_USER};
 use super::password;
+use super::rule::{Seen, choose};
 use super::session::SessionSecret;
 use crate::access::PeerFacts;
 use crate::repository::{Count, Counted, NewSession, Repository, RepositoryError};
@@ -57,12 +59,27 @@ pub enum Why {
     /// Too many tries have failed.
     #[error("too many log-ins have failed: the next try is taken in {} s", .0.div_ceil(1_000))]
     Wait(u64),
+    /// Nobody logs in to the application now.
+    #[error("nobody can log in to application {name} now{}", said(message))]
+    Disabled {
+        /// The application.
+        name: String,
+        /// What its administrators say of it.
+        message: String,
+    },
     /// Nobody can tell now whether they are right.
     #[error("nobody can tell now whether this is right: try again in a moment")]
     Unavailable,
     /// The repository cannot be read or written.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
+}
+
+fn said(message: &str) -> String {
+    match message {
+        "" => String::new(),
+        message => format!(": {message}"),
+    }
 }
 
 /// Logs somebody in by a password.
@@ -81,6 +98,12 @@ pub async fn log_in(
         why,
         trail: String::new(),
     };
+    if let Some(message) = &attempt.application.disabled {
+        return Err(untried(Why::Disabled {
+            name: attempt.application.name.clone(),
+            message: message.clone(),
+        }));
+    }
     let counts = Counts {
         repository,
         attempt,
@@ -143,9 +166,22 @@ struct Tried {
 
 async fn tried(repository: &Repository, attempt: Attempt<'_>, password: &[u8]) -> Tried {
     let mut progress = Progress::default();
-    let (mut named, mut steps) = (Vec::new(), Vec::new());
+    let (mut named, mut steps) = (Vec::new(), Vec::<String>::new());
     let mut uncertain = false;
-    for module in attempt.application.modules {
+    let seen = Seen {
+        peer: attempt.from,
+        now: clock::now(),
+    };
+    let group = choose(&attempt.application.groups, seen);
+    match group {
+        Some(group) => steps.push(format!("group {}", group.name)),
+        None => steps.push("the rule of no group holds".to_owned()),
+    }
+    // Where none is, it costs what a wrong password does.
+    if group.is_none() {
+        let _ = password::check(repository, attempt.user, password).await;
+    }
+    for module in group.map_or(&[][..], |group| &group.modules) {
         if !progress.goes_on() {
             break;
         }
@@ -178,12 +214,12 @@ async fn begin(
     trail: &str,
 ) -> Result<(SessionSecret, Limits), RepositoryError> {
     let secret = SessionSecret::random();
-    let limits = attempt.application.limits();
+    let limits = attempt.application.limits;
     let session = NewSession {
         id: secret.id(),
         digest: secret.digest(),
         user: user.to_owned(),
-        application: attempt.application.name.to_owned(),
+        application: attempt.application.name.clone(),
         idle_ms: limits.idle_ms,
         absolute_ms: limits.absolute_ms,
         address: attempt.from.address.to_string(),
@@ -207,7 +243,7 @@ impl Counts<'_> {
             user,
             from,
         } = self.attempt;
-        let (application, user) = (application.name.to_owned(), user.to_owned());
+        let (application, user) = (application.name.clone(), user.to_owned());
         let address = from.address.to_string();
         [
             Counted::User {

@@ -2,13 +2,13 @@
 //! connected.
 //!
 //! ```text
-//! log-in ── locked out? ── modules in their order ── one user? ── session
-//!             lockout          flags, password         flags       limits, session
+//! log-in ── locked out? ── which group? ── its modules ──── one user? ── session
+//!             lockout          rule         flags, password     flags    limits, session
 //! request ── session counts? ── what its user may do now ── Caller
 //! ```
 //!
-//! `flags`, `lockout` and `limits` decide, and know neither clock nor repository; `attempt` and
-//! `session` drive them.
+//! `flags`, `rule`, `lockout` and `limits` decide, and know neither clock nor repository; `attempt`
+//! and `session` drive them.
 
 pub mod application;
 mod attempt;
@@ -16,6 +16,7 @@ pub mod flags;
 pub mod limits;
 pub mod lockout;
 mod password;
+pub mod rule;
 mod session;
 
 pub use attempt::{Attempt, LoggedIn, NotLoggedIn, Why, log_in};

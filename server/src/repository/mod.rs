@@ -48,6 +48,7 @@ mod left;
 mod lineage;
 mod links;
 mod lockouts;
+mod login_setup;
 mod loss;
 mod meta;
 mod observer;
@@ -115,7 +116,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0028_servers_hold.sql"),
     include_str!("schema/0029_links_up.sql"),
     include_str!("schema/0030_pushes.sql"),
-    include_str!("schema/0037_login.sql"),
+    include_str!("schema/0031_login.sql"),
+    include_str!("schema/0032_login_setup.sql"),
 ];
 
 pub use administrators::Administrators;
@@ -145,6 +147,7 @@ pub use instance::InstanceId;
 pub use lineage::Lineage;
 pub use links::{Grant, HeldLink, LinkPlace};
 pub use lockouts::{Count, Counted, LogInFailures};
+pub use login_setup::{ApplicationRow, GroupRow, LoginSetup, SetupRows};
 pub use loss::Loss;
 pub use meta::Meta;
 pub use observer::{Fate, Moment, WriteObserver};

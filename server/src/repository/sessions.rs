@@ -1,5 +1,7 @@
 //! Who is logged in.
 
+use std::collections::BTreeMap;
+
 use portcullis_common::rotation::UnixMillis;
 
 use super::authority::{Authority, SESSIONS, Stamp};
@@ -169,6 +171,46 @@ impl Sessions<'_> {
                     |row| believed(row, &authority),
                 )?;
                 Ok(found.into_iter().flatten().collect())
+            })
+            .await
+    }
+
+    /// Ends those of an application. Gives how many counted.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn end_of_application(&self, application: &str) -> Result<u64, RepositoryError> {
+        let authority = self.repository.database.authority()?;
+        let application = application.to_owned();
+        self.repository
+            .database
+            .write(move |tx| {
+                let now = to_sql_millis(tx.now()?);
+                let count =
+                    format!("SELECT count(*) FROM sessions WHERE {COUNTS} AND application = ?2");
+                let ended: i64 =
+                    tx.query_one(&count, &params![now, application], |row| row.get(0))?;
+                remove(tx, &authority, "application = ?1", &params![application])?;
+                meta::raise_authority(tx)?;
+                Ok(ended.unsigned_abs())
+            })
+            .await
+    }
+
+    /// How many count, by application.
+    ///
+    /// # Errors
+    /// [`RepositoryError`].
+    pub async fn counts(&self) -> Result<BTreeMap<String, u32>, RepositoryError> {
+        self.repository
+            .database
+            .read(|tx| {
+                let now = to_sql_millis(tx.now()?);
+                let sql = format!(
+                    "SELECT application, count(*) FROM sessions WHERE {COUNTS} GROUP BY application"
+                );
+                let counts = tx.query(&sql, &params![now], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                Ok(counts.into_iter().collect())
             })
             .await
     }

@@ -79,6 +79,7 @@ impl Identities {
             from: PeerFacts {
                 address: Address::Host(uid),
                 owner: uid == 0 || uid == self.own,
+                tls: None,
             },
             ..Caller::everywhere(subject, Authentication::UnixPeer, held)
         };

@@ -33,8 +33,9 @@ pub(super) use gathering::{begin_to_gather, changes, undone_if_failed};
 pub use sum::{RowFault, RowsCheck, RowsSum};
 pub(super) use sum::{base, fold};
 pub(super) use tables::{
-    ADMINISTRATORS, APPROVALS, GATEWAY_JOURNALS, GATEWAY_KEYS, GATEWAYS, PASSWORD_POLICY,
-    QUEUED_CALLS, RESOURCES, SERVER_KEYS, SESSIONS, TABLES, TASKS, Table,
+    ADMINISTRATORS, APPROVALS, GATEWAY_JOURNALS, GATEWAY_KEYS, GATEWAYS, LOGIN_APPLICATIONS,
+    LOGIN_GROUPS, PASSWORD_POLICY, QUEUED_CALLS, RESOURCES, SERVER_KEYS, SESSIONS, TABLES, TASKS,
+    Table,
 };
 
 /// Bytes of the authority key.

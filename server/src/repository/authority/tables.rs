@@ -172,8 +172,26 @@ pub(in crate::repository) const SESSIONS: Table = Table {
     children: &[],
 };
 
+pub(in crate::repository) const LOGIN_APPLICATIONS: Table = Table {
+    name: "login_applications",
+    kind: "log-in application",
+    columns: "name, idle_ms, absolute_ms, single_session, disabled, message, module_groups",
+    width: 7,
+    key: "name",
+    children: &[],
+};
+
+pub(in crate::repository) const LOGIN_GROUPS: Table = Table {
+    name: "login_groups",
+    kind: "log-in group",
+    columns: "name, rule, modules",
+    width: 3,
+    key: "name",
+    children: &[],
+};
+
 /// All of them.
-pub(in crate::repository) const TABLES: [&Table; 11] = [
+pub(in crate::repository) const TABLES: [&Table; 13] = [
     &GATEWAYS,
     &RESOURCES,
     &TASKS,
@@ -185,6 +203,8 @@ pub(in crate::repository) const TABLES: [&Table; 11] = [
     &APPROVALS,
     &ADMINISTRATORS,
     &SESSIONS,
+    &LOGIN_APPLICATIONS,
+    &LOGIN_GROUPS,
 ];
 
 impl Table {

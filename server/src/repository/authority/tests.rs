@@ -13,9 +13,9 @@ use super::*;
 use crate::config::Capability;
 use crate::repository::tests::{Fixture, NOW, moved, registration, rotate};
 use crate::repository::{
-    AUDIT_MAC_LEN, AuditEntry, AuditTip, GatewayChange, LogEnd, LostSettings, Moved, NewApproval,
-    NewQueuedCall, NewTask, PasswordPolicy, PayloadError, Reach, Repository, Resource, RowsCheck,
-    SeenJournal, Written, tamper,
+    AUDIT_MAC_LEN, ApplicationRow, AuditEntry, AuditTip, GatewayChange, GroupRow, LogEnd,
+    LostSettings, Moved, NewApproval, NewQueuedCall, NewTask, PasswordPolicy, PayloadError, Reach,
+    Repository, Resource, RowsCheck, SeenJournal, Written, tamper,
 };
 use crate::repository::{on_postgres, sessions};
 
@@ -110,6 +110,25 @@ impl Site {
         assert!(given.await.unwrap());
         let session = sessions::tests::new("se-1", "ada");
         site.repository().sessions().begin(session).await.unwrap();
+        let setup = site.repository().login_setup();
+        let made = setup.change(|rows| {
+            let group = GroupRow {
+                rule: "host".to_owned(),
+                modules: "password:required".to_owned(),
+            };
+            let application = ApplicationRow {
+                idle_ms: 1,
+                absolute_ms: 2,
+                single_session: true,
+                disabled: false,
+                message: String::new(),
+                groups: "inside".to_owned(),
+            };
+            rows.groups.insert("inside".to_owned(), group);
+            rows.applications.insert("hr".to_owned(), application);
+            Ok::<_, ()>(())
+        });
+        made.await.unwrap().unwrap();
         site
     }
 

@@ -271,3 +271,146 @@ async fn nobody_gets_more_rights_by_way_of_a_users_password() {
     let refused = users.grant(grant).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
 }
+
+async fn set(
+    channel: &Channel,
+    request: proto::SetApplicationRequest,
+) -> Result<proto::Application, Status> {
+    let answer = LoginClient::new(channel.clone())
+        .set_application(request)
+        .await;
+    answer.map(tonic::Response::into_inner)
+}
+
+fn api_with(groups: &[&str]) -> proto::SetApplicationRequest {
+    proto::SetApplicationRequest {
+        name: "api".to_owned(),
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn the_newer_session_wins_where_there_is_one_at_a_time_and_the_older_is_told_why() {
+    let api = Api::start().await;
+    api.with_user("ada", &[Capability::Auditor]).await;
+    let stranger = connect(&api.services, STRANGER).await;
+    let before = log_in(&stranger, "ada", PASSWORD).await.unwrap();
+    let single = proto::SetApplicationRequest {
+        single_session: Some(true),
+        idle_ms: Some(60_000),
+        ..api_with(&[])
+    };
+    let shown = set(&api.channel, single).await.unwrap();
+    assert_eq!(
+        (shown.sessions, shown.groups),
+        (1, vec!["password".to_owned()])
+    );
+    // A change is for log-ins from then on.
+    status(presenting(&stranger, &before)).await.unwrap();
+    let after = log_in(&stranger, "ada", PASSWORD).await.unwrap();
+    assert_eq!((before.idle_ms, after.idle_ms), (1_800_000, 60_000));
+    let told = status(presenting(&stranger, &before)).await.unwrap_err();
+    assert_eq!(told.code(), Code::Unauthenticated);
+    assert!(told.message().contains(&after.session_id), "{told}");
+    status(presenting(&stranger, &after)).await.unwrap();
+    let all = proto::SetApplicationRequest {
+        end_sessions: true,
+        ..api_with(&[])
+    };
+    assert_eq!(set(&api.channel, all).await.unwrap().sessions, 0);
+    let refused = status(presenting(&stranger, &after)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_group_is_asked_where_its_rule_holds_and_where_none_is_it_looks_like_a_wrong_password() {
+    let api = Api::start().await;
+    api.with_user("ada", &[]).await;
+    let stranger = connect(&api.services, STRANGER).await;
+    let mut login = LoginClient::new(api.channel.clone());
+    let group = |name: &str, rule: &str| proto::SetLoginGroupRequest {
+        name: name.to_owned(),
+        rule: Some(rule.to_owned()),
+        modules: vec!["password:requisite".to_owned()],
+    };
+    login
+        .set_group(group("far", "from:0.0.0.0/0"))
+        .await
+        .unwrap();
+    login
+        .set_group(group("near", "host days:mon-sun"))
+        .await
+        .unwrap();
+    // One without a rule has to be the last one.
+    let refused = set(&api.channel, api_with(&["password", "near"])).await;
+    assert_eq!(refused.unwrap_err().code(), Code::FailedPrecondition);
+    set(&api.channel, api_with(&["far"])).await.unwrap();
+    let none = log_in(&stranger, "ada", PASSWORD).await.unwrap_err();
+    let wrong = log_in(&stranger, "ada", "wrong").await.unwrap_err();
+    assert_eq!(
+        (none.code(), none.message()),
+        (wrong.code(), wrong.message())
+    );
+    set(&api.channel, api_with(&["far", "near"])).await.unwrap();
+    log_in(&stranger, "ada", PASSWORD).await.unwrap();
+    let entries = api.logins().await;
+    let told = |words: &str| entries.iter().any(|one| one.detail.contains(words));
+    assert!(told("the rule of no group holds"));
+    assert!(told("group near, password (requisite): success"));
+    // A rule goes only where the order allows, and a group only where nobody asks it.
+    let refused = login.set_group(group("far", "")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    let name = "near".to_owned();
+    let remove = proto::RemoveLoginGroupRequest { name };
+    let refused = login.remove_group(remove.clone()).await.unwrap_err();
+    assert!(refused.message().contains("application api"), "{refused}");
+    set(&api.channel, api_with(&["password"])).await.unwrap();
+    login.remove_group(remove).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_application_is_disabled_with_a_message_but_for_those_of_administrators() {
+    let api = Api::start().await;
+    api.with_user("ada", &[Capability::Auditor]).await;
+    let disabled = |name: &str, add: bool, disabled: bool| proto::SetApplicationRequest {
+        name: name.to_owned(),
+        add,
+        disabled: Some(disabled),
+        message: Some("back at noon".to_owned()),
+        ..Default::default()
+    };
+    for name in ["api", "console"] {
+        let refused = set(&api.channel, disabled(name, false, true)).await;
+        assert_eq!(refused.unwrap_err().code(), Code::FailedPrecondition);
+    }
+    let refused = set(&api.channel, disabled("hr", false, true)).await;
+    assert_eq!(refused.unwrap_err().code(), Code::NotFound);
+    set(&api.channel, disabled("hr", true, false))
+        .await
+        .unwrap();
+    let mut login = LoginClient::new(api.channel.clone());
+    let request = proto::LogInRequest {
+        user: "ada".to_owned(),
+        password: Some(Secret::plain(PASSWORD.into())),
+        application: "hr".to_owned(),
+    };
+    let hr = login.log_in(request.clone()).await.unwrap().into_inner();
+    set(&api.channel, disabled("hr", false, true))
+        .await
+        .unwrap();
+    let refused = login.log_in(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("back at noon"), "{refused}");
+    // Who is in stays in, until the application is removed.
+    status(presenting(&api.channel, &hr)).await.unwrap();
+    let name = "hr".to_owned();
+    let remove = proto::RemoveApplicationRequest { name };
+    login.remove_application(remove).await.unwrap();
+    let refused = status(presenting(&api.channel, &hr)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let name = "scim".to_owned();
+    let remove = proto::RemoveApplicationRequest { name };
+    let refused = login.remove_application(remove).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+}
