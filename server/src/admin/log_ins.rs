@@ -45,11 +45,23 @@ impl Request for proto::LogInRequest {
     }
 
     async fn run(self, context: &Context) -> Result<proto::LogInResponse, AdminError> {
-        let name = names::user(&self.user)?;
-        let password = password(self.password)?;
         context.services.audit.ready().await?;
+        let asked = async {
+            let (user, password) = (names::user(&self.user)?, password(self.password)?);
+            Ok((
+                user,
+                password,
+                application(context, &self.application).await?,
+            ))
+        };
+        let (name, password, application) = match asked.await {
+            Ok(asked) => asked,
+            Err(error) => {
+                let what = (Self::METHOD.name, "an unknown user");
+                return Err(failed(context, what, error).await);
+            }
+        };
         let repository = &context.services.repository;
-        let application = application(context, &self.application).await?;
         let attempt = Attempt {
             application: &application,
             user: name,
@@ -144,7 +156,13 @@ impl Request for proto::LogOutRequest {
         services.audit.ready().await?;
         let presented = secret(self.session);
         let text = str::from_utf8(&presented).unwrap_or_default();
-        let session = log_out(&services.repository, text).await?;
+        let session = match log_out(&services.repository, text).await {
+            Ok(session) => session,
+            Err(refusal) => {
+                let what = (Self::METHOD.name, "a session");
+                return Err(failed(context, what, refusal.into()).await);
+            }
+        };
         ended(context, Self::METHOD.name, &session).await?;
         Ok(proto::LogOutResponse {
             session_id: session.id,
@@ -198,12 +216,20 @@ impl Request for proto::EndSessionRequest {
         let of = whose(context, END, Self::METHOD).await?;
         context.services.audit.ready().await?;
         let sessions = context.services.repository.sessions();
-        let session = sessions.end(&self.id, of.as_deref()).await?;
-        let session = session.ok_or_else(|| {
-            AdminError::NotFound(
+        let ended_one = match sessions.end(&self.id, of.as_deref()).await {
+            Ok(Some(session)) => Ok(session),
+            Ok(None) => Err(AdminError::NotFound(
                 "there is no such session, or it is over: `portcullis session list` shows those there are".to_owned(),
-            )
-        })?;
+            )),
+            Err(error) => Err(error.into()),
+        };
+        let session = match ended_one {
+            Ok(session) => session,
+            Err(error) => {
+                let object = format!("session {}", self.id);
+                return Err(failed(context, (Self::METHOD.name, &object), error).await);
+            }
+        };
         ended(context, Self::METHOD.name, &session).await?;
         Ok(proto::EndSessionResponse {})
     }
@@ -234,6 +260,20 @@ async fn whose(
     let reason = format!("others' sessions need {who}; has {}", caller.held());
     let what = (method.name, &Shown::default());
     Err(refuse(services, caller, what, &reason, message).await)
+}
+
+/// Nothing was done: the log says who wanted it, and a flood of such does not fill it. Gives the
+/// error as it came.
+async fn failed(
+    context: &Context,
+    (action, object): (&str, &str),
+    error: AdminError,
+) -> AdminError {
+    let Caller { subject, from, .. } = &context.caller;
+    let draft = Draft::new(subject.clone(), action, object, Outcome::Refused)
+        .detail(&format!("from {}: {error}", from.address));
+    context.services.audit.refused(draft).await;
+    error
 }
 
 /// A session has ended: the log says whose, and every server goes by it.
