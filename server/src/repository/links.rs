@@ -79,7 +79,7 @@ pub(super) fn take(
     };
     Ok(Grant {
         generation: meta::generation(tx)?,
-        epoch: epoch.cast_unsigned(),
+        epoch: self::epoch(epoch)?,
         instance: instance.to_bytes(),
     })
 }
@@ -202,7 +202,7 @@ impl super::Gateways<'_> {
                 let instance = instance.try_into();
                 Ok(Some(Grant {
                     generation: meta::generation(tx)?,
-                    epoch: epoch.cast_unsigned(),
+                    epoch: self::epoch(epoch)?,
                     instance: instance.map_err(|_| RepositoryError::damaged("instance"))?,
                 }))
             })
@@ -227,10 +227,21 @@ fn place(row: &Row<'_>) -> Result<LinkPlace, RepositoryError> {
     })
 }
 
+/// How often a link changed hands; one that no server wrote is told to no gateway, which would
+/// remember it.
+fn epoch(stored: i64) -> Result<u64, RepositoryError> {
+    let what = "epoch of a link";
+    let epoch = u64::try_from(stored).map_err(|_| RepositoryError::damaged(what))?;
+    match epoch {
+        0 => Err(RepositoryError::damaged(what)),
+        epoch => meta::believed(epoch, what),
+    }
+}
+
 fn held(row: &Row<'_>, from: usize) -> Result<HeldLink, RepositoryError> {
     Ok(HeldLink {
         holder: row.get(from)?,
-        epoch: row.get::<i64>(from + 1)?.cast_unsigned(),
+        epoch: epoch(row.get(from + 1)?)?,
         up: row.get(from + 2)?,
         since: from_sql_millis(row.get(from + 3)?),
         for_one_server: row.get(from + 4)?,
@@ -315,6 +326,20 @@ mod tests {
         assert_eq!(gateways.link(id).await.unwrap(), None);
         let id = anew.gateway_id;
         shaken(one, id, true).await.unwrap();
+
+        // Somebody else wrote the row: no gateway is told what it says.
+        for forged in [-2_i64, 0, i64::MAX] {
+            let database = one.database();
+            let written = database.write(move |tx| {
+                let sql = "UPDATE links SET epoch = ?1";
+                tx.execute(sql, &params![forged])
+            });
+            written.await.unwrap();
+            let granted = gateways.grant(id).await;
+            assert!(granted.is_err(), "{forged}: {granted:?}");
+            let shaken = gateways.update_seen(id, |_, _, _| ((), Some(NOW))).await;
+            assert!(shaken.is_err(), "{forged}");
+        }
 
         gateways.remove("host1", false).await.unwrap().unwrap();
         assert_eq!(gateways.grant(id).await.unwrap(), None);

@@ -11,6 +11,9 @@ const SERVER_TIME: &str = "server_time";
 const SCRUB_DUE: &str = "scrub_due";
 /// How often the repository went back in time.
 const GENERATION: &str = "generation";
+/// No number here that grows by one at a time gets so high: one that is higher was written by
+/// somebody else, and is neither gone by nor told to any gateway, which would remember it.
+pub(super) const HIGHEST: u64 = 1 << 48;
 /// Raised by whatever withdraws authority.
 const AUTHORITY: &str = "authority version";
 /// There where the repository was found to have gone back in time, until that is accepted.
@@ -245,7 +248,7 @@ pub(super) fn raise_authority(tx: &mut Tx<'_>) -> Result<u64, RepositoryError> {
 /// A number that only grows. One row, which stays locked until the transaction ends: a higher one
 /// is never there before a lower one.
 fn raise(tx: &mut Tx<'_>, name: &'static str) -> Result<u64, RepositoryError> {
-    let raised = number(tx, name)?.saturating_add(1);
+    let raised = believed(number(tx, name)? + 1, name)?;
     tx.execute(
         "INSERT INTO meta (name, value) VALUES (?1, ?2)
          ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -260,7 +263,15 @@ fn number(tx: &mut Tx<'_>, name: &'static str) -> Result<u64, RepositoryError> {
     let number = found.map(|bytes| <[u8; 8]>::try_from(bytes.as_slice()));
     let number = number.transpose();
     let number = number.map_err(|_| RepositoryError::damaged(name))?;
-    Ok(number.map_or(0, u64::from_be_bytes))
+    believed(number.map_or(0, u64::from_be_bytes), name)
+}
+
+/// The number, where it is one that a server may have written.
+pub(super) fn believed(number: u64, what: &'static str) -> Result<u64, RepositoryError> {
+    match number <= HIGHEST {
+        true => Ok(number),
+        false => Err(RepositoryError::damaged(what)),
+    }
 }
 
 pub(super) fn scrub_is_due(tx: &mut Tx<'_>) -> Result<bool, RepositoryError> {
@@ -270,4 +281,35 @@ pub(super) fn scrub_is_due(tx: &mut Tx<'_>) -> Result<bool, RepositoryError> {
 pub(super) fn clear_scrub_due(tx: &mut Tx<'_>) -> Result<(), RepositoryError> {
     tx.execute("DELETE FROM meta WHERE name = ?1", &params![SCRUB_DUE])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Fixture;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_number_that_no_server_wrote_is_neither_gone_by_nor_raised() {
+        let fixture = Fixture::new().await;
+        let database = fixture.repository.database();
+        for (name, forged) in [(GENERATION, u64::MAX), (AUTHORITY, HIGHEST + 1)] {
+            let written = database.write(move |tx| {
+                tx.execute(
+                    "INSERT INTO meta (name, value) VALUES (?1, ?2)
+                     ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    &params![name, forged.to_be_bytes()],
+                )
+            });
+            written.await.unwrap();
+            let raised = database.write(move |tx| raise(tx, name)).await;
+            assert!(
+                matches!(raised, Err(RepositoryError::Damaged(_))),
+                "{name}: {raised:?}"
+            );
+        }
+        let read = database.meta().generation().await;
+        assert!(matches!(read, Err(RepositoryError::Damaged(_))), "{read:?}");
+        let read = database.meta().authority_version().await;
+        assert!(matches!(read, Err(RepositoryError::Damaged(_))), "{read:?}");
+    }
 }
