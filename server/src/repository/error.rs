@@ -37,9 +37,9 @@ pub enum RepositoryError {
         "the disk under the repository is full: nothing was changed; free some space, then try again"
     )]
     Full,
-    /// Another program holds the repository's lock.
+    /// The file is locked by another program, or the database does not finish a change.
     #[error(
-        "the repository is locked by another program: nothing was changed; end that program, then try again"
+        "the repository is held up: nothing was changed. Another program may have the file locked; in PostgreSQL it is a lock that somebody holds, or changes wait for a synchronous standby that is away (`pg_stat_activity` shows SyncRep): mend that, then try again"
     )]
     Busy,
     /// The file is damaged.
