@@ -65,7 +65,7 @@ impl Pushes<'_> {
                     .flatten()
                     .unwrap_or(0);
                 // Whoever writes a row in here at the end of all numbers keeps nobody from it.
-                let next = last.checked_add(1).unwrap_or(i64::MAX);
+                let next = last.saturating_add(1);
                 tx.execute(
                     "DELETE FROM pushes WHERE number <= ?1 OR number = ?2",
                     &params![next.saturating_sub(KEPT), next],
