@@ -3,6 +3,7 @@
 use std::fmt;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use portcullis_common::rotation::UnixMillis;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -96,6 +97,28 @@ pub async fn caller_of(
     from: PeerFacts,
 ) -> Result<Caller, Refusal> {
     let session = counting(repository, bearer).await?;
+    caller(repository, &session, from).await
+}
+
+/// As [`caller_of`], for what began under a session and goes on: to watch is not to use it.
+///
+/// # Errors
+/// [`Refusal`]: it is to end.
+pub async fn still_caller_of(
+    repository: &Repository,
+    bearer: &str,
+    from: PeerFacts,
+) -> Result<Caller, Refusal> {
+    let (session, now) = presented(repository, bearer).await?;
+    must_count(&session, now)?;
+    caller(repository, &session, from).await
+}
+
+async fn caller(
+    repository: &Repository,
+    session: &Session,
+    from: PeerFacts,
+) -> Result<Caller, Refusal> {
     let held = repository.administrators().held_by(&session.user).await?;
     let held = held.ok_or(Refusal::Unknown)?;
     let subject = Subject::logged_in(&session.user);
@@ -131,8 +154,15 @@ pub async fn log_out(repository: &Repository, bearer: &str) -> Result<Session, R
 
 async fn counting(repository: &Repository, bearer: &str) -> Result<Session, Refusal> {
     let (session, now) = presented(repository, bearer).await?;
+    if must_count(&session, now)?.is_to_be_written(now) {
+        repository.sessions().use_now(&session.id).await?;
+    }
+    Ok(session)
+}
+
+fn must_count(session: &Session, now: UnixMillis) -> Result<Times, Refusal> {
     let id = session.id.clone();
-    if let Some(by) = session.superseded_by {
+    if let Some(by) = session.superseded_by.clone() {
         return Err(Refusal::Superseded { id, by });
     }
     let times = Times {
@@ -143,19 +173,16 @@ async fn counting(repository: &Repository, bearer: &str) -> Result<Session, Refu
         idle_ms: session.idle_ms,
         absolute_ms: session.absolute_ms,
     };
-    if limits.is_over(times, now) {
-        return Err(Refusal::Over(id));
+    match limits.is_over(times, now) {
+        true => Err(Refusal::Over(id)),
+        false => Ok(times),
     }
-    if times.is_to_be_written(now) {
-        repository.sessions().use_now(&id).await?;
-    }
-    Ok(session)
 }
 
 async fn presented(
     repository: &Repository,
     bearer: &str,
-) -> Result<(Session, portcullis_common::rotation::UnixMillis), Refusal> {
+) -> Result<(Session, UnixMillis), Refusal> {
     let secret = SessionSecret::parse(bearer).ok_or(Refusal::Unknown)?;
     let found = repository.sessions().find(&secret.id()).await?;
     let (session, now) = found.ok_or(Refusal::Unknown)?;

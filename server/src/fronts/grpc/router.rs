@@ -15,12 +15,13 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::BoxFuture;
 use tower::Service;
+use zeroize::Zeroizing;
 
 use super::budget::{Budget, Held, MAX_OF_USER};
 use super::errors::kinded;
 use super::identity::{Identities, Peer};
 use super::methods::{Methods, NOT_ONE_MESSAGE, Origin, Serve};
-use super::session;
+use super::session::{self, Presented};
 use super::standard::{self, Standard};
 use crate::admin::{Plan, Shown, admit, refuse_unknown};
 use crate::services::Services;
@@ -65,7 +66,8 @@ impl Router {
         let peer = request.extensions().get::<Peer>().copied();
         let mut caller = self.identities.caller(peer).await;
         let services = self.services;
-        if let Some(bearer) = bearer(&request) {
+        let bearer = bearer(&request).map(|bearer| Zeroizing::new(bearer.to_owned()));
+        if let Some(bearer) = &bearer {
             caller = session::caller(&services, &caller, bearer).await?;
         }
         caller.trace = traced(&request);
@@ -77,6 +79,16 @@ impl Router {
         if caller.permissions.is_empty() || matches!(endpoint.serve, Serve::Many(_)) {
             admit(&services, &caller, endpoint.method, &Shown::default()).await?;
         }
+        let presented = bearer.map(|bearer| Presented {
+            services: Arc::clone(&services),
+            bearer,
+            from: caller.from.clone(),
+            method: endpoint.method,
+        });
+        let holding = |answers| match presented {
+            Some(presented) => presented.holds(answers),
+            None => answers,
+        };
         let from = Origin {
             services,
             caller,
@@ -87,13 +99,20 @@ impl Router {
             Serve::One(serve) => {
                 let alone = endpoint.method.plan == Plan::Change;
                 let request = gathered(request, &mut held, alone).await?;
-                grpc::serve(request, MAX_REQUEST, move |message| serve(from, message)).await
+                let serve = async move |message| Ok(holding(serve(from, message).await?));
+                grpc::serve(request, MAX_REQUEST, move |message| {
+                    Box::pin(serve(message))
+                })
+                .await
             }
             Serve::Many(serve) => {
                 // It has one message after the other.
                 held.grow(MAX_REQUEST)?;
-                let serve = move |messages| serve(from, messages);
-                grpc::serve_many(request, MAX_REQUEST, serve).await
+                let serve = async move |messages| Ok(holding(serve(from, messages).await?));
+                grpc::serve_many(request, MAX_REQUEST, move |messages| {
+                    Box::pin(serve(messages))
+                })
+                .await
             }
         };
         Ok(response)

@@ -1,12 +1,20 @@
 //! Log-ins as clients see them: who gets in, what a session makes of whom, and what the log keeps.
 
+use bytes::Bytes;
 use portcullis_proto::admin::v1::login_client::LoginClient;
 use portcullis_proto::admin::v1::users_client::UsersClient;
 use portcullis_proto::gateway::v1::Secret;
-use portcullis_proto::grpc;
+use portcullis_proto::grpc::{self, Replies};
+use tokio::time::timeout;
+use tokio_stream::StreamExt as _;
+use zeroize::Zeroizing;
 
+use super::super::session::Presented;
 use super::*;
+use crate::access::PeerFacts;
 use crate::repository::AuditEntry;
+use std::sync::Arc;
+use std::time::Duration;
 
 const PASSWORD: &str = "correct horse";
 
@@ -237,6 +245,48 @@ async fn users_end_their_own_sessions_and_administrators_anybodys() {
         .iter()
         .filter(|one| one.object.starts_with("session ") && one.outcome == "done");
     assert_eq!(ended.count(), 3);
+}
+
+#[tokio::test]
+async fn what_goes_on_under_a_session_ends_with_it_and_with_the_right_to_it() {
+    let api = Api::start().await;
+    api.with_user("ada", &[Capability::Auditor]).await;
+    let stranger = connect(&api.services, STRANGER).await;
+    let method = METHODS.iter().find(|method| method.name == "Audit/Export");
+    let watching = async || {
+        let ada = log_in(&stranger, "ada", PASSWORD).await.unwrap();
+        let bearer = String::from_utf8(ada.session.unwrap().value.clone()).unwrap();
+        let presented = Presented {
+            services: Arc::new(api.services.clone()),
+            bearer: Zeroizing::new(bearer),
+            from: PeerFacts::default(),
+            method: *method.unwrap(),
+        };
+        let mut answers = presented.holds(Box::pin(tokio_stream::pending()));
+        let goes_on = timeout(Duration::from_millis(1_500), answers.next()).await;
+        assert!(goes_on.is_err(), "{goes_on:?}");
+        (ada.session_id, answers)
+    };
+    let ends = async |mut answers: Replies<Bytes>| {
+        let last = timeout(Duration::from_secs(10), answers.next()).await;
+        let status = last.unwrap().unwrap().unwrap_err();
+        assert!(answers.next().await.is_none());
+        status.code()
+    };
+    let (id, answers) = watching().await;
+    let request = proto::EndSessionRequest { id };
+    let mut logins = LoginClient::new(api.channel.clone());
+    logins.end_session(request).await.unwrap();
+    assert_eq!(ends(answers).await, Code::Unauthenticated);
+
+    let (_, answers) = watching().await;
+    let withdraw = proto::WithdrawFromUserRequest {
+        name: "ada".to_owned(),
+        capability: "auditor".to_owned(),
+    };
+    let mut users = UsersClient::new(api.channel.clone());
+    users.withdraw(withdraw).await.unwrap();
+    assert_eq!(ends(answers).await, Code::PermissionDenied);
 }
 
 #[tokio::test]
