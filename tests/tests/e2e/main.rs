@@ -13,6 +13,7 @@ mod bad_input;
 mod calls;
 mod enrolment;
 mod fan_out;
+mod log_in;
 mod logs;
 mod mute;
 mod python_client;
