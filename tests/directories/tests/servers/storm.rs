@@ -12,7 +12,7 @@ use portcullis_proto::admin::v1::{
     RevokeGatewayRequest, ShowQueuedRequest,
 };
 use portcullis_proto::gateway::v1::outcome::Result as OutcomeResult;
-use portcullis_tests::harness::{Admin, PATIENCE, Scripts, eventually};
+use portcullis_tests::harness::{Admin, PATIENCE, Process, Scripts, eventually};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -161,10 +161,15 @@ impl Hosts {
             if told.iter().flatten().flatten().next().is_none() && told.iter().all(Result::is_ok) {
                 return;
             }
-            assert!(
-                Instant::now() < end,
-                "not all gateways are linked: {told:?}"
-            );
+            if Instant::now() >= end {
+                for server in &self.servers {
+                    let log = server.log();
+                    let from = log.len().saturating_sub(6_000);
+                    let ended = server.process.as_ref().map(Process::has_ended);
+                    println!("-- ended: {ended:?}\n{}", log.get(from..).unwrap_or(&log));
+                }
+                panic!("not all gateways are linked: {told:?}");
+            }
             sleep(Duration::from_millis(500)).await;
         }
     }
@@ -400,8 +405,9 @@ async fn whatever_is_killed_stopped_or_cut_each_call_has_one_outcome() {
         let found = state(admin, id).await;
         let executed = hosts.executed(*gateway).get(id).copied().unwrap_or(0);
         let expected = match (found, done) {
-            (None, Some(true)) if told.reads => 1..2,
-            (None, None) if told.reads => 0..2,
+            // One that only reads is made again where its answer is lost.
+            (None, Some(true)) if told.reads => 1..usize::MAX,
+            (None, _) if told.reads => 0..usize::MAX,
             _ => times(found),
         };
         assert!(
@@ -425,7 +431,8 @@ async fn whatever_is_killed_stopped_or_cut_each_call_has_one_outcome() {
     hosts.servers[0].portcullis("audit verify").ok();
 }
 
-/// No call has two ends in the audit log.
+/// The audit log says of no call twice that it is done, or both that and that nobody knows. Each
+/// attempt that began nothing has an end of its own.
 async fn one_end_in_the_log(admin: &Admin, told: &[Told]) {
     let ids: BTreeSet<_> = told.iter().map(|told| told.id.as_str()).collect();
     let mut ends = BTreeMap::<String, Vec<String>>::new();
@@ -441,7 +448,7 @@ async fn one_end_in_the_log(admin: &Admin, told: &[Told]) {
         };
         before = first;
         for entry in listed.entries {
-            let is_end = ["done", "failed", "indeterminate"].contains(&entry.outcome.as_str());
+            let is_end = ["done", "indeterminate"].contains(&entry.outcome.as_str());
             if is_end && ids.contains(entry.call_id.as_str()) && entry.action.starts_with("call ") {
                 ends.entry(entry.call_id).or_default().push(entry.outcome);
             }
