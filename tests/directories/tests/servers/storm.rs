@@ -434,7 +434,9 @@ async fn whatever_is_killed_stopped_or_cut_each_call_has_one_outcome() {
 /// The audit log says of no call twice that it is done, or both that and that nobody knows. Each
 /// attempt that began nothing has an end of its own.
 async fn one_end_in_the_log(admin: &Admin, told: &[Told]) {
-    let ids: BTreeSet<_> = told.iter().map(|told| told.id.as_str()).collect();
+    // What only reads is made again where its answer is lost.
+    let changing = told.iter().filter(|told| !told.reads);
+    let ids: BTreeSet<_> = changing.map(|told| told.id.as_str()).collect();
     let mut ends = BTreeMap::<String, Vec<String>>::new();
     let mut before = 0;
     loop {
