@@ -163,6 +163,7 @@ impl World {
             Op::Read
             | Op::End(..)
             | Op::Submit(..)
+            | Op::Drain(..)
             | Op::EndEntries(_)
             | Op::ClaimTask(..)
             | Op::Batch(..)

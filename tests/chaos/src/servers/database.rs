@@ -40,6 +40,8 @@ pub(super) struct Row {
     pub(super) beat: u64,
     /// The version of the authority that it has seen.
     pub(super) seen: u64,
+    /// An administrator drained it.
+    pub(super) drained: bool,
 }
 
 /// What came of a call, as its claimer tells it.
@@ -91,6 +93,8 @@ pub(super) enum Op {
     TakeClaim(Instance, Instance, CallId),
     Submit(CallId, usize, usize),
     Withdraw(usize),
+    /// Drains an instance, or puts it to work again.
+    Drain(Instance, bool),
     /// Ends the entries of those that are gone.
     EndEntries(Instance),
     ClaimTask(Instance, usize),
@@ -157,6 +161,8 @@ pub(super) struct Database {
     earlier: VecDeque<Stored>,
     /// Kept by the world: who was ever ended.
     ended: BTreeSet<Instance>,
+    /// Administrators drain servers.
+    may_drain: bool,
 }
 
 impl Database {
@@ -172,6 +178,15 @@ impl Database {
             },
             earlier: VecDeque::new(),
             ended: BTreeSet::new(),
+            may_drain: true,
+        }
+    }
+
+    /// Whoever is drained works again, and nobody is drained any more.
+    pub(super) fn undo_drains(&mut self) {
+        self.may_drain = false;
+        for row in self.stored.rows.values_mut() {
+            row.drained = false;
         }
     }
 
@@ -277,7 +292,13 @@ impl Database {
                     Some(Fault::ReadThenRow) => stored.version,
                     _ => 0,
                 };
-                stored.rows.insert(instance, Row { beat, seen });
+                let drained = false;
+                let row = Row {
+                    beat,
+                    seen,
+                    drained,
+                };
+                stored.rows.insert(instance, row);
             }
             Op::Beat(instance, ref from, to) => match stored.rows.get_mut(&instance) {
                 Some(row) if from.contains(&row.beat) => row.beat = to,
@@ -343,6 +364,13 @@ impl Database {
                 stored.withdrawn.insert(subject);
                 return Answer::Withdrawn(stored.version);
             }
+            Op::Drain(instance, drained) => match stored.rows.get_mut(&instance) {
+                Some(row) if row.drained != drained && (self.may_drain || !drained) => {
+                    row.drained = drained;
+                    ghost.counts.drained += u64::from(drained);
+                }
+                _ => return Answer::Refused,
+            },
             Op::EndEntries(by) => {
                 let (rows, fault) = (&stored.rows, fault == Some(Fault::EndsOthersEntries));
                 let open = stored.entries.iter_mut().filter(|entry| !entry.ended);
@@ -423,6 +451,7 @@ impl Op {
             | Self::End(..)
             | Self::Submit(..)
             | Self::Withdraw(_)
+            | Self::Drain(..)
             | Self::Find(_) => None,
         }
     }

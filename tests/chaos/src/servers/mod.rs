@@ -147,6 +147,8 @@ counts! {
     handed_over,
     /// Sessions closed because a higher grant was known.
     superseded,
+    /// Servers that were drained.
+    drained,
     /// Withdrawals that returned.
     withdrawals,
     /// Processes killed.

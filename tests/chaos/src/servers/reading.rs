@@ -130,6 +130,7 @@ impl World {
         let Some(own) = self.life(server).map(|life| life.instance) else {
             return;
         };
+        let drained = stored.rows.get(&own).is_some_and(|row| row.drained);
         for (id, call) in &stored.calls {
             let op = match call.standing {
                 Standing::Waiting => Op::Claim(own, *id),
@@ -146,6 +147,9 @@ impl World {
             };
             let is_it = |op: &Op| matches!(op, Op::Claim(_, it) | Op::TakeClaim(_, _, it) | Op::Outcome(_, it, _) if it == id);
             let mine = matches!(op, Op::TakeClaim(_, by, _) if by == own);
+            if drained && !mine {
+                continue;
+            }
             if life.jobs.contains_key(&(*id, None)) || life.is_asked(is_it) {
                 continue;
             }
@@ -177,6 +181,7 @@ impl World {
                     self.ask(server, Op::Batch(own, number, task.next));
                 }
                 Some(by) if stored.stands(by) => {}
+                _ if drained => {}
                 _ => {
                     self.ask(server, Op::ClaimTask(own, number));
                 }
@@ -194,9 +199,9 @@ impl World {
     pub(super) fn shares_out(&mut self, server: usize, stored: &Stored) {
         let clock = self.clock(server);
         if let Some(life) = self.life(server) {
-            let stand = stored.rows.keys().map(|instance| Sibling {
+            let stand = stored.rows.iter().map(|(instance, row)| Sibling {
                 instance: named(*instance),
-                leaves: false,
+                leaves: row.drained,
             });
             life.sharing.stand(stand);
         }

@@ -21,6 +21,7 @@ fn every_promise_holds_in_every_world() {
         ("answers lost", tried.answers_lost),
         ("changes found made", tried.found_made),
         ("links handed over", tried.handed_over),
+        ("servers drained", tried.drained),
         ("sessions superseded", tried.superseded),
         ("withdrawals", tried.withdrawals),
         ("kills", tried.kills),

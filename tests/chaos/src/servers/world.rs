@@ -156,6 +156,8 @@ pub(super) struct World {
     pub(super) sessions: BTreeMap<u64, Session>,
     /// Servers and gateways that do not reach each other.
     pub(super) apart: BTreeSet<(usize, usize)>,
+    /// Servers are drained, and put to work again.
+    drains: bool,
     pub(super) ghost: Ghost,
     /// Nothing breaks any more.
     healed: bool,
@@ -225,6 +227,8 @@ impl World {
             gateways,
             sessions: BTreeMap::new(),
             apart: BTreeSet::new(),
+            // In every fourth world, and in none that is to show a fault.
+            drains: fault.is_none() && seed % 4 == 3,
             ghost: Ghost::default(),
             healed: false,
             trace: traced.then(Vec::new),
@@ -589,6 +593,14 @@ impl World {
             let subject = self.within(0, SUBJECTS as u64 - 1) as usize;
             self.ask_database(server, Op::Submit(call, gateway, subject));
         }
+        if self.drains && self.chance(0.05) {
+            let rows = &self.database.stored().rows;
+            let rows: Vec<_> = rows.iter().map(|(it, row)| (*it, row.drained)).collect();
+            let any = self.within(0, 100) as usize % rows.len().max(1);
+            if let Some((instance, drained)) = rows.get(any).copied() {
+                self.ask_database(server, Op::Drain(instance, !drained));
+            }
+        }
         if self.chance(self.mood.withdraws) {
             // Where it matters most, or anywhere.
             let under_way = self.subjects_under_way();
@@ -619,6 +631,7 @@ impl World {
         self.mood.roves = 0.0;
         (self.mood.database, self.mood.gateway, self.mood.inside) = (QUICK, QUICK, QUICK);
         self.database.up = true;
+        self.database.undo_drains();
         self.apart.clear();
         for server in 0..self.servers.len() {
             self.goes_on(server);
