@@ -452,7 +452,11 @@ async fn one_end_in_the_log(admin: &Admin, told: &[Told]) {
         for entry in listed.entries {
             let is_end = ["done", "indeterminate"].contains(&entry.outcome.as_str());
             if is_end && ids.contains(entry.call_id.as_str()) && entry.action.starts_with("call ") {
-                ends.entry(entry.call_id).or_default().push(entry.outcome);
+                let end = format!(
+                    "{} (entry {} of {}, by {}: {})",
+                    entry.outcome, entry.seq, entry.begun, entry.subject, entry.detail
+                );
+                ends.entry(entry.call_id).or_default().push(end);
             }
         }
         if before <= 1 {
