@@ -17,8 +17,7 @@ use crate::audit::{Draft, Outcome};
 use crate::config::Capability::{self, Administrator, SecurityAdministrator};
 use crate::config::CapabilitySet;
 use crate::login::application::{API, Application, applications};
-use crate::login::limits::{Limits, Times};
-use crate::login::{Attempt, LoggedIn, NotLoggedIn, Refusal, Why, log_in, log_out};
+use crate::login::{Attempt, LoggedIn, NotLoggedIn, Refusal, Why, log_in, log_out, terms};
 use crate::repository::{AuditFields, Session};
 
 /// Sessions in one answer.
@@ -290,14 +289,7 @@ async fn ended(context: &Context, action: &str, session: &Session) -> Result<(),
 }
 
 fn message(session: Session) -> proto::Session {
-    let limits = Limits {
-        idle_ms: session.idle_ms,
-        absolute_ms: session.absolute_ms,
-    };
-    let times = Times {
-        made: session.made,
-        used: session.used,
-    };
+    let (limits, times) = terms(&session);
     proto::Session {
         id: session.id,
         user: session.user,

@@ -20,4 +20,4 @@ pub mod rule;
 mod session;
 
 pub use attempt::{Attempt, LoggedIn, NotLoggedIn, Why, log_in};
-pub use session::{Refusal, SessionSecret, caller_of, known_here, log_out, still_caller_of};
+pub use session::{Refusal, SessionSecret, caller_of, known_here, log_out, still_caller_of, terms};

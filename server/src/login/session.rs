@@ -160,19 +160,25 @@ async fn counting(repository: &Repository, bearer: &str) -> Result<Session, Refu
     Ok(session)
 }
 
+/// How long a session lasts, and since when.
+pub fn terms(session: &Session) -> (Limits, Times) {
+    let limits = Limits {
+        idle_ms: session.idle_ms,
+        absolute_ms: session.absolute_ms,
+    };
+    let times = Times {
+        made: session.made,
+        used: session.used,
+    };
+    (limits, times)
+}
+
 fn must_count(session: &Session, now: UnixMillis) -> Result<Times, Refusal> {
     let id = session.id.clone();
     if let Some(by) = session.superseded_by.clone() {
         return Err(Refusal::Superseded { id, by });
     }
-    let times = Times {
-        made: session.made,
-        used: session.used,
-    };
-    let limits = Limits {
-        idle_ms: session.idle_ms,
-        absolute_ms: session.absolute_ms,
-    };
+    let (limits, times) = terms(session);
     match limits.is_over(times, now) {
         true => Err(Refusal::Over(id)),
         false => Ok(times),

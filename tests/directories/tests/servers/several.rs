@@ -82,7 +82,7 @@ impl Several {
     }
 
     /// Calls all gateways through these servers, again and again, until it is told to stop.
-    fn calling(&self, admins: Vec<(&'static str, Admin)>) -> Calling {
+    fn calling(&self, admins: Vec<(&'static str, Admin)>) -> Calling<Told> {
         let ended = Arc::new(AtomicBool::new(false));
         let made = Arc::new(AtomicUsize::new(0));
         let names: Vec<_> = self
@@ -152,13 +152,14 @@ struct Told {
     outcome: Result<(), String>,
 }
 
-struct Calling {
-    each: Vec<JoinHandle<Vec<Told>>>,
-    ended: Arc<AtomicBool>,
+/// Those who call, and what they are told, until they are to end.
+pub(crate) struct Calling<T> {
+    pub(crate) each: Vec<JoinHandle<Vec<T>>>,
+    pub(crate) ended: Arc<AtomicBool>,
 }
 
-impl Calling {
-    async fn end(self) -> Vec<Told> {
+impl<T> Calling<T> {
+    pub(crate) async fn end(self) -> Vec<T> {
         self.ended.store(true, Ordering::Release);
         let mut told = Vec::new();
         for one in self.each {

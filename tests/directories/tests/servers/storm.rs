@@ -17,11 +17,11 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::Signal;
-use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tonic::Code;
 
 use crate::hosts::{Hosts, Network, SERVERS, Wire};
+use crate::several::Calling;
 
 const GATEWAYS: usize = 10;
 /// The one that is revoked meanwhile: it is dialled, as the even ones are.
@@ -185,62 +185,45 @@ struct Told {
     done: Option<bool>,
 }
 
-/// Those who call, and what they were told.
-struct Callers {
-    each: Vec<JoinHandle<Vec<Told>>>,
-    ended: Arc<AtomicBool>,
-}
-
-impl Callers {
-    fn begin(admins: &[Admin], seed: u64, (lasts, calls): (Duration, usize)) -> Self {
-        let (ended, made) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicUsize::new(0)),
-        );
-        let each = (0..CALLERS).map(|number| {
-            let mut rng = StdRng::seed_from_u64(seed ^ (number as u64 + 1));
-            let (ended, made) = (Arc::clone(&ended), Arc::clone(&made));
-            let mut order = admins.to_vec();
-            order.swap(0, number % admins.len());
-            let pause = lasts * CALLERS as u32 / calls as u32;
-            tokio::spawn(async move {
-                let mut told = Vec::new();
-                while !ended.load(Ordering::Acquire) && made.fetch_add(1, Ordering::AcqRel) < calls
-                {
-                    let id = format!("call-{number}-{}", told.len());
-                    let gateway = rng.random_range(0..GATEWAYS);
-                    let asked = Instant::now();
-                    let kind = rng.random_range(0..4);
-                    let done = match kind {
-                        0 => queue(&order, gateway, &id, &mut rng).await,
-                        1 => call(&order[0], gateway, Scripts::recording_get(&id)).await,
-                        _ => call(&order[0], gateway, Scripts::call("record", &id)).await,
-                    };
-                    let reads = kind == 1;
-                    told.push(Told {
-                        id,
-                        gateway,
-                        reads,
-                        done,
-                    });
-                    sleep(pause.saturating_sub(asked.elapsed())).await;
-                }
-                told
-            })
-        });
-        Self {
-            each: each.collect(),
-            ended,
-        }
-    }
-
-    async fn end(self) -> Vec<Told> {
-        self.ended.store(true, Ordering::Release);
-        let mut told = Vec::new();
-        for one in self.each {
-            told.extend(one.await.unwrap());
-        }
-        told
+/// Calls through all servers until it is told to stop, or has made so many calls.
+fn begin(admins: &[Admin], seed: u64, (lasts, calls): (Duration, usize)) -> Calling<Told> {
+    let (ended, made) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let each = (0..CALLERS).map(|number| {
+        let mut rng = StdRng::seed_from_u64(seed ^ (number as u64 + 1));
+        let (ended, made) = (Arc::clone(&ended), Arc::clone(&made));
+        let mut order = admins.to_vec();
+        order.swap(0, number % admins.len());
+        let pause = lasts * CALLERS as u32 / calls as u32;
+        tokio::spawn(async move {
+            let mut told = Vec::new();
+            while !ended.load(Ordering::Acquire) && made.fetch_add(1, Ordering::AcqRel) < calls {
+                let id = format!("call-{number}-{}", told.len());
+                let gateway = rng.random_range(0..GATEWAYS);
+                let asked = Instant::now();
+                let kind = rng.random_range(0..4);
+                let done = match kind {
+                    0 => queue(&order, gateway, &id, &mut rng).await,
+                    1 => call(&order[0], gateway, Scripts::recording_get(&id)).await,
+                    _ => call(&order[0], gateway, Scripts::call("record", &id)).await,
+                };
+                let reads = kind == 1;
+                told.push(Told {
+                    id,
+                    gateway,
+                    reads,
+                    done,
+                });
+                sleep(pause.saturating_sub(asked.elapsed())).await;
+            }
+            told
+        })
+    });
+    Calling {
+        each: each.collect(),
+        ended,
     }
 }
 
@@ -340,7 +323,7 @@ async fn whatever_is_killed_stopped_or_cut_each_call_has_one_outcome() {
     let mut hosts = Hosts::start(GATEWAYS).await;
     let (lasts, calls) = scale();
     let admins = hosts.admins();
-    let callers = Callers::begin(&admins, seed, (lasts, calls));
+    let callers = begin(&admins, seed, (lasts, calls));
     let (began, revoked) = (Instant::now(), hosts.gateways[REVOKED].1.clone());
     let rotating = tokio::spawn({
         let admins = admins.clone();

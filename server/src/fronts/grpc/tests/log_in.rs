@@ -1,5 +1,8 @@
 //! Log-ins as clients see them: who gets in, what a session makes of whom, and what the log keeps.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use portcullis_proto::admin::v1::login_client::LoginClient;
 use portcullis_proto::admin::v1::users_client::UsersClient;
@@ -13,8 +16,6 @@ use super::super::session::Presented;
 use super::*;
 use crate::access::PeerFacts;
 use crate::repository::AuditEntry;
-use std::sync::Arc;
-use std::time::Duration;
 
 const PASSWORD: &str = "correct horse";
 
